@@ -1,0 +1,133 @@
+/* Elementary functions on vectors, float32, written once over the simd operations.
+ *
+ * Worst errors in ULP, over all finite inputs, against a float64 reference are in the table that
+ * tests/kernels/test_unary.py enforces. All of them return the limits at +-inf, a NaN for a NaN, and keep subnormals.
+ * Polynomials: math_coef.h, derived by csrc/tools/fit_coefficients.py.
+ */
+#ifndef ND_MATH_H
+#define ND_MATH_H
+
+#include "math_coef.h"
+
+/* Horner's rule; inlined with a constant length. */
+static inline vf poly(vf x, const float *c, int count) {
+    vf y = vf_set1(c[count - 1]);
+    ND_UNROLL
+    for (int j = count - 2; j >= 0; j--) y = vf_fma(y, x, vf_set1(c[j]));
+    return y;
+}
+#define ND_POLY(x, name) poly((x), name, name##_N)
+
+/* Clamps that let a NaN through: the operand that may be NaN comes second. */
+static inline vf at_least(vf x, float low) { return vf_max(vf_set1(low), x); }
+static inline vf at_most(vf x, float high) { return vf_min(vf_set1(high), x); }
+
+/* x = n ln(2) + r, |r| <= ln(2)/2; returns e^r - 1. n * nd_ln2_hi is exact, so only r itself is rounded. */
+static inline vf exp_reduced(vf x, vi *n) {
+    *n = vf_to_int(vf_mul(x, vf_set1(nd_log2_e)));
+    const vf nf = vi_to_float(*n);
+    const vf r = vf_fnma(nf, vf_set1(nd_ln2_lo), vf_fnma(nf, vf_set1(nd_ln2_hi), x));
+    return vf_fma(vf_mul(r, r), ND_POLY(r, nd_exp_q), r);
+}
+
+/* e^x. The clamps are just past the arguments that give 0 and inf. */
+static inline vf v_exp(vf x) {
+    vi n;
+    const vf m = exp_reduced(at_most(at_least(x, -104.0f), 89.0f), &n);
+    return vf_ldexp(vf_add(m, vf_set1(1.0f)), n);
+}
+
+/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1), computed with 2^(n-1) so that n = 128 does not overflow early. */
+static inline vf v_expm1(vf x) {
+    vi n;
+    const vf m = exp_reduced(at_most(at_least(x, -20.0f), 89.0f), &n);
+    const vf s = vf_pow2(vi_sub(n, vi_set1(1)));
+    const vf half = vf_fma(m, s, vf_sub(s, vf_set1(0.5f)));
+    const vm small = vf_lt(vf_abs(x), vf_set1(0x1p-25f)); /* x itself: keeps the sign of zero, and subnormals */
+    return vf_blend(small, x, vf_add(half, half));
+}
+
+/* log(1 + x) for finite x > -1: 1 + x = 2^k (1 + t), t rounded once; c is what rounding 1 + x to u lost. */
+static inline vf log1p_finite(vf x) {
+    const vf one = vf_set1(1.0f);
+    const vf u = vf_add(x, one);
+    const vf c = vf_blend(vf_lt(x, one), vf_sub(x, vf_sub(u, one)), vf_sub(one, vf_sub(u, x)));
+    const vi k = vi_sar23(vi_sub(vf_bits(u), vi_set1(0x3f3504f3u))); /* the bits of sqrt(1/2) */
+    const vf m = vi_as_float(vi_sub(vf_bits(u), vi_shl23(k)));
+    const vf scale = vf_pow2(vi_max(vi_sub(vi_set1(0), k), vi_set1((uint32_t)-126))); /* c is 0 where this clamps */
+    const vf t = vf_fma(c, scale, vf_sub(m, one));
+    const vf kf = vi_to_float(k);
+    const vf low = vf_fma(vf_mul(t, t), ND_POLY(t, nd_log_q), vf_mul(kf, vf_set1(nd_ln2_lo)));
+    return vf_fma(kf, vf_set1(nd_ln2_hi), vf_add(low, t));
+}
+
+static inline vf v_log1p(vf x) {
+    const vf inf = vf_set1(INFINITY), minus_one = vf_set1(-1.0f);
+    vf y = vf_blend(vf_lt(x, inf), log1p_finite(x), x); /* inf and NaN give themselves */
+    y = vf_blend(vf_eq(x, vf_set1(0.0f)), x, y);
+    y = vf_blend(vf_lt(x, minus_one), vf_set1(NAN), y);
+    return vf_blend(vf_eq(x, minus_one), vf_neg(inf), y);
+}
+
+/* tanh |x| = t / (t + 2), t = e^(2|x|) - 1. */
+static inline vf v_tanh(vf x) {
+    const vf a = at_most(vf_abs(x), 10.0f);
+    const vf t = v_expm1(vf_add(a, a));
+    return vf_copysign(vf_div(t, vf_add(t, vf_set1(2.0f))), x);
+}
+
+/* 1 / (1 + e^-x), with e^-|x| so that nothing overflows and the negative tail keeps its relative accuracy. */
+static inline vf v_sigmoid(vf x) {
+    const vf one = vf_set1(1.0f);
+    const vf z = v_exp(vf_neg(vf_abs(x)));
+    return vf_div(vf_blend(vf_lt(x, vf_set1(0.0f)), z, one), vf_add(one, z));
+}
+
+/* sigmoid(x), and 1 - sigmoid(x) without cancellation; for derivatives. One rounding more than v_sigmoid. */
+static inline vf sigmoid_pair(vf x, vf *complement) {
+    const vf one = vf_set1(1.0f);
+    const vm negative = vf_lt(x, vf_set1(0.0f));
+    const vf z = v_exp(vf_neg(vf_abs(x)));
+    const vf r = vf_div(one, vf_add(one, z)), q = vf_mul(z, r);
+    *complement = vf_blend(negative, r, q);
+    return vf_blend(negative, q, r);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
+static inline vf v_softplus(vf x) {
+    return vf_add(vf_max(vf_set1(0.0f), x), log1p_finite(v_exp(vf_neg(vf_abs(x)))));
+}
+
+/* e^-(s + e) for s >= 0 and an e that is far below 1. */
+static inline vf exp_minus(vf s, vf e) {
+    const vf y = v_exp(vf_neg(s));
+    return vf_fnma(y, e, y);
+}
+
+/* e^(z^2) erfc(z) for 0 <= z <= 11. */
+static inline vf erfcx(vf z) {
+    const vf r = vf_div(vf_set1(1.0f), vf_add(z, vf_set1(2.0f)));
+    return vf_mul(r, ND_POLY(vf_fnma(vf_set1(4.0f), r, vf_set1(1.0f)), nd_erfcx_p));
+}
+
+/* A polynomial below 1; 1 - erfc above, with z^2 kept in two parts. */
+static inline vf v_erf(vf x) {
+    const vf one = vf_set1(1.0f);
+    const vf z = at_most(vf_abs(x), 10.0f);
+    const vf s = vf_mul(z, z), e = vf_fma(z, z, vf_neg(s));
+    const vf small = vf_fma(z, ND_POLY(s, nd_erf_p), z);
+    const vf large = vf_fnma(exp_minus(s, e), erfcx(z), one);
+    return vf_copysign(vf_blend(vf_lt(z, one), small, large), x);
+}
+
+/* Phi(x), the standard normal distribution function, accurate in the negative tail; e^(-x^2/2) goes to `bell`. */
+static inline vf normal_cdf(vf x, vf *bell) {
+    const vf half = vf_set1(0.5f);
+    const vf a = at_most(vf_abs(x), 14.5f); /* the density is 0 in float32 from here */
+    const vf s = vf_mul(a, a), e = vf_fma(a, a, vf_neg(s));
+    *bell = exp_minus(vf_mul(half, s), vf_mul(half, e));
+    const vf q = vf_mul(*bell, vf_mul(half, erfcx(vf_mul(a, vf_set1(nd_sqrt_half)))));
+    return vf_blend(vf_lt(x, vf_set1(0.0f)), q, vf_sub(vf_set1(1.0f), q));
+}
+
+#endif

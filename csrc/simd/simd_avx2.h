@@ -1,0 +1,98 @@
+/* The vector operations on 8 floats with AVX2 and FMA. Contract: simd_scalar.h. */
+#ifndef ND_SIMD_H
+#define ND_SIMD_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define ND_W 8
+
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm;
+typedef struct { __m256d low, high; } vd;
+
+static inline __m256i part_mask(int n) {
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(ones + 8 - n));
+}
+
+static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
+static inline vf vf_load_part(const float *p, int n) { return _mm256_maskload_ps(p, part_mask(n)); }
+static inline void vf_store_part(float *p, vf a, int n) { _mm256_maskstore_ps(p, part_mask(n), a); }
+static inline vf vf_set1(float a) { return _mm256_set1_ps(a); }
+
+static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
+static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+
+static inline vm vf_lt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+static inline vm vf_gt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+static inline vm vf_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline vf vf_blend(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
+
+static inline vi vf_bits(vf a) { return _mm256_castps_si256(a); }
+static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
+static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_neg(vf a) { return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_copysign(vf a, vf sign) { return _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), sign)); }
+
+static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); }
+static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
+static inline vi vi_sar23(vi a) { return _mm256_srai_epi32(a, 23); }
+static inline vi vi_shl23(vi a) { return _mm256_slli_epi32(a, 23); }
+static inline vf vf_pow2(vi n) { return vi_as_float(vi_shl23(_mm256_add_epi32(n, _mm256_set1_epi32(127)))); }
+static inline vf vf_ldexp(vf a, vi n) {
+    const vi half = _mm256_srai_epi32(n, 1);
+    return vf_mul(vf_mul(a, vf_pow2(half)), vf_pow2(_mm256_sub_epi32(n, half)));
+}
+
+static inline vi vi_set1(uint32_t a) { return _mm256_set1_epi32((int32_t)a); }
+static inline vi vi_iota(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+static inline void vi_store(uint32_t *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+static inline void vi_store_part(uint32_t *p, vi a, int n) { _mm256_maskstore_epi32((int *)p, part_mask(n), a); }
+static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+static inline vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
+static inline vm vi_ltu(vi a, vi b) { /* no unsigned comparison: flip the sign bits */
+    const vi top = _mm256_set1_epi32(INT32_MIN);
+    return vi_as_float(_mm256_cmpgt_epi32(vi_xor(b, top), vi_xor(a, top)));
+}
+static inline vi vi_blend(vm m, vi a, vi b) { return vf_bits(vf_blend(m, vi_as_float(a), vi_as_float(b))); }
+static inline void vi_mulwide(vi a, vi b, vi *hi, vi *lo) {
+    const __m256i even = _mm256_mul_epu32(a, b);
+    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *lo = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    *hi = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+static inline void vi_interleave4(vi a, vi b, vi c, vi d, vi out[4]) {
+    const __m256i ab0 = _mm256_unpacklo_epi32(a, b), ab1 = _mm256_unpackhi_epi32(a, b);
+    const __m256i cd0 = _mm256_unpacklo_epi32(c, d), cd1 = _mm256_unpackhi_epi32(c, d);
+    const __m256i q04 = _mm256_unpacklo_epi64(ab0, cd0), q15 = _mm256_unpackhi_epi64(ab0, cd0);
+    const __m256i q26 = _mm256_unpacklo_epi64(ab1, cd1), q37 = _mm256_unpackhi_epi64(ab1, cd1);
+    out[0] = _mm256_permute2x128_si256(q04, q15, 0x20);
+    out[1] = _mm256_permute2x128_si256(q26, q37, 0x20);
+    out[2] = _mm256_permute2x128_si256(q04, q15, 0x31);
+    out[3] = _mm256_permute2x128_si256(q26, q37, 0x31);
+}
+
+static inline vd vd_zero(void) { return (vd){_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+static inline vd vd_add_squares(vd acc, vf a) {
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+    return (vd){_mm256_fmadd_pd(low, low, acc.low), _mm256_fmadd_pd(high, high, acc.high)};
+}
+static inline void vd_store(double *p, vd a) {
+    _mm256_storeu_pd(p, a.low);
+    _mm256_storeu_pd(p + 4, a.high);
+}
+
+#endif

@@ -1,0 +1,56 @@
+"""ndiv: neural forecasting on an autodiff engine of its own.
+
+Importing this loads NumPy and the standard library only, and little of that: every name below is looked up when it
+is first used. `ndiv.info()` says what is installed and which backend runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+_HOME: dict[str, str] = {}  # public name -> module that holds it
+
+
+def _names(module: str, names: str) -> None:
+    _HOME.update(dict.fromkeys(names.split(), module))
+
+
+_names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace grad value_and_grad vjp gradcheck")
+_names("ndiv.autograd.ops", "abs add avg_pool1d bias_act cat clip cos div dropout elu eq exp expand expm1 flatten flip gather ge "
+       "getitem gt interpolate layer_norm le leaky_relu linear log log1p logsumexp lt matmul max_pool1d maximum mean "
+       "minimum moving_average mul narrow ne neg pad permute pow relu reshape rsqrt selu sigmoid sign silu sin softmax "
+       "softplus sqrt squeeze stack sub sum tanh transpose unsqueeze var where amax amin")
+_names("ndiv.random", "manual_seed")
+_names("ndiv.errors", "NdivError")
+_names("ndiv.forecast", "NeuralForecast evaluate")
+_names("ndiv.backends", "info")
+_MODULES = frozenset("autograd backends bench cli data errors forecast losses models nn optim random training utils".split())
+
+__all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        module = importlib.import_module(_HOME[name])
+        value = module.FUNCTIONS[name] if _HOME[name] == "ndiv.autograd.ops" else getattr(module, name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"ndiv.{name}")
+    raise AttributeError(f"module 'ndiv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from .autograd import Tape as Tape
+    from .autograd import Tensor as Tensor
+    from .autograd import tensor as tensor
+    from .backends import info as info
+    from .errors import NdivError as NdivError
+    from .random import manual_seed as manual_seed

@@ -1,0 +1,19 @@
+"""The engine: records what runs, differentiates it, verifies it.
+
+primitive.py  the record of an op and the registry      tensor.py     Tensor
+tape.py       recording and its modes                   backward.py   cotangents
+shapes.py     shape rules and their errors              check.py      verification
+ops/          declarations, by family                   transforms.py grad, value_and_grad, vjp
+"""
+
+from . import ops as ops
+from .backward import backward
+from .check import check_bad, check_primitive, gradcheck
+from .primitive import REGISTRY, Primitive, get
+from .tape import Node, Tape, apply, enable_grad, is_grad_enabled, no_grad, trace
+from .tensor import Tensor, tensor
+from .transforms import grad, value_and_grad, vjp
+
+__all__ = ["REGISTRY", "Node", "Primitive", "Tape", "Tensor", "apply", "backward", "check_bad", "check_primitive",
+           "enable_grad", "get", "grad", "gradcheck", "is_grad_enabled", "no_grad", "tensor", "trace",
+           "value_and_grad", "vjp"]

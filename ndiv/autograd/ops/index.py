@@ -1,0 +1,188 @@
+"""Ops that pick by integer indices along an axis: gather, scatter_add; and max pooling, which is a gather."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ..primitive import Bad, Primitive, Sample, register
+from ..shapes import RuleBroken, normalize_dims
+from ..tape import apply
+from ._declare import numbers
+from .shape import pad
+from .reduce import mean
+
+_NDIV_INTERNAL = True
+
+
+def _gather_rule(attrs: dict[str, Any], x: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:
+    """[*A] [*I] -> [*I]; A and I differ in axis dim only"""
+    (d,) = normalize_dims(attrs["dim"], len(x))
+    if len(x) != len(index) or any(p != q for i, (p, q) in enumerate(zip(x, index, strict=True)) if i != d):
+        raise RuleBroken(f"x has shape {list(x)} and index {list(index)}", f"they may differ only in axis {d}")
+    return index
+
+
+def _scatter(g: np.ndarray, index: np.ndarray, dim: int, size: int) -> np.ndarray:
+    shape = list(g.shape)
+    shape[dim] = size
+    out = np.zeros(shape, g.dtype)
+    where = list(np.ogrid[tuple(slice(n) for n in g.shape)])
+    where[dim] = index
+    np.add.at(out, tuple(where), g)
+    return out
+
+
+def _scatter_rule(attrs: dict[str, Any], g: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:
+    """[*A] [*A] -> [*A], with size elements in axis dim"""
+    if g != index:
+        raise RuleBroken(f"g has shape {list(g)} and index {list(index)}", "they must be equal")
+    (d,) = normalize_dims(attrs["dim"], len(g))
+    return (*g[:d], attrs["size"], *g[d + 1:])
+
+
+_INDEX = np.array([[2, 0, 2], [1, 1, 3]])
+
+GATHER = register(Primitive(
+    "gather", ("x", "index"), _gather_rule, ref=lambda x, index, dim: np.take_along_axis(x, index, dim), attrs={"dim": -1},
+    saves=("index",), batch="map", onnx="GatherElements", strict=True, cost=lambda attrs, ins, outs: 0.0,
+    vjp=(lambda g, y, x, index, dim: apply(SCATTER_ADD, (g, index), {"dim": dim % len(x.shape), "size": x.shape[dim]}), None),
+    samples=lambda: [Sample((numbers((2, 4)), _INDEX), {"dim": -1}, "contiguous"),
+                     Sample((numbers((4, 4)).T[::2], _INDEX), {"dim": 1}, "strided"),
+                     Sample((numbers((4, 3)), _INDEX), {"dim": 0}, "contiguous"),
+                     Sample((numbers((0, 3)), np.zeros((0, 2), int)), {"dim": 1}, "empty")],
+    bad=lambda: [Bad((np.ones((2, 3)), np.zeros((3, 3), int)), "differ only in axis 1", {"dim": 1})]))
+
+SCATTER_ADD = register(Primitive(
+    "scatter_add", ("g", "index"), _scatter_rule, ref=lambda g, index, dim, size: _scatter(g, index, dim, size),
+    attrs={"dim": -1, "size": 0}, saves=("index",), batch="map", onnx="ScatterElements", strict=True,
+    vjp=(lambda g, y, x, index, dim, size: gather(g, dim, index), None),
+    samples=lambda: [Sample((numbers((2, 3)), _INDEX), {"dim": 1, "size": 4}, "contiguous"),
+                     Sample((numbers((3, 4)).T[:2], np.zeros((2, 3), int)), {"dim": 1, "size": 4}, "strided"),
+                     Sample((numbers((0, 2)), np.zeros((0, 2), int)), {"dim": 1, "size": 3}, "empty")],
+    bad=lambda: [Bad((np.ones((2, 3)), np.zeros((3, 3), int)), "must be equal", {"dim": 1, "size": 3})]))
+
+
+def gather(x: Any, dim: int, index: Any) -> Any:
+    """x at index along dim (both have the same number of axes); differentiable in x."""
+    return apply(GATHER, (x, index), {"dim": dim})
+
+
+# pooling over the last axis ---------------------------------------------------------------------------------------
+
+def _pooled(n: int, kernel: int, stride: int, ceil_mode: bool) -> int:
+    """PyTorch's output length: in ceil mode a last window may hang over the end, but must begin inside."""
+    if n < kernel and not ceil_mode:
+        raise RuleBroken(f"the last axis has {n} elements and the window {kernel}", "use a smaller kernel_size")
+    out = (n - kernel + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (out - 1) * stride >= n:
+        out -= 1
+    return max(out, 1)
+
+
+def _argmax(x: np.ndarray, kernel: int, stride: int, ceil_mode: bool) -> np.ndarray:
+    n = x.shape[-1]
+    out = _pooled(n, kernel, stride, ceil_mode)
+    over = (out - 1) * stride + kernel - n
+    if over > 0:
+        x = np.concatenate([x, np.full((*x.shape[:-1], over), -np.inf, x.dtype)], axis=-1)
+    windows = sliding_window_view(x, kernel, axis=-1)[..., ::stride, :][..., :out, :]
+    return windows.argmax(-1) + np.arange(out) * stride
+
+
+def _max_pool(x: Any, kernel: int, stride: int, ceil_mode: bool) -> Any:
+    index = _argmax(x if isinstance(x, np.ndarray) else x.data, kernel, stride, ceil_mode)
+    return gather(x, -1, index)
+
+
+def _pool_rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
+    """[*B, n] -> [*B, windows over n]"""
+    if not x:
+        raise RuleBroken("pooling needs an axis", "give at least one")
+    return (*x[:-1], _pooled(x[-1], attrs["kernel"], attrs["stride"], attrs.get("ceil_mode", False)))
+
+
+def _pool_samples(**more: Any) -> list[Sample]:
+    return [Sample((numbers((2, 7)),), {"kernel": 2, "stride": 2, **more}, "contiguous"),
+            Sample((numbers((9, 4)).T[::2],), {"kernel": 3, "stride": 1, **more}, "strided"),
+            Sample((numbers((0, 4)),), {"kernel": 2, "stride": 1, **more}, "empty")]
+
+
+MAX_POOL1D = register(Primitive(
+    "max_pool1d", ("x",), _pool_rule, decompose=_max_pool, attrs={"kernel": 2, "stride": 2, "ceil_mode": False},
+    analytic=False, kinks="ties in a window", onnx="MaxPool", strict=True,
+    samples=lambda: _pool_samples(ceil_mode=True) + _pool_samples(ceil_mode=False),
+    bad=lambda: [Bad((np.ones((2, 3)),), "the window 5", {"kernel": 5, "stride": 1, "ceil_mode": False})]))
+
+
+def _avg_pool(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:
+    n = _pooled(x.shape[-1], kernel, stride, False)
+    total = np.zeros((*x.shape[:-1], n), x.dtype)
+    for k in range(kernel):  # one add of the whole array for each place in the window
+        total += x[..., k:k + (n - 1) * stride + 1:stride]
+    return total * x.dtype.type(1.0 / kernel)
+
+
+def _avg_unpool(g: np.ndarray, kernel: int, stride: int, size: int) -> np.ndarray:
+    out = np.zeros((*g.shape[:-1], size), g.dtype)
+    g = g * g.dtype.type(1.0 / kernel)
+    for k in range(kernel):
+        out[..., k:k + (g.shape[-1] - 1) * stride + 1:stride] += g
+    return out
+
+
+def _unpool_rule(attrs: dict[str, Any], g: tuple[int, ...]) -> tuple[int, ...]:
+    """[*B, windows over size] -> [*B, size]"""
+    if g[-1] != _pooled(attrs["size"], attrs["kernel"], attrs["stride"], False):
+        raise RuleBroken(f"g has {g[-1]} windows", "give the gradient of avg_pool1d")
+    return (*g[:-1], attrs["size"])
+
+
+AVG_POOL1D = register(Primitive(
+    "avg_pool1d", ("x",), _pool_rule, ref=_avg_pool, attrs={"kernel": 2, "stride": 2}, linear=True, onnx="AveragePool",
+    vjp=(lambda g, y, x, kernel, stride: apply(
+        AVG_UNPOOL1D, (g,), {"kernel": kernel, "stride": stride, "size": x.shape[-1]}),),
+    samples=_pool_samples, bad=lambda: [Bad((np.ones((2, 3)),), "the window 5", {"kernel": 5, "stride": 1})],
+    cost=lambda attrs, ins, outs: float(attrs["kernel"]) * float(np.prod(outs[0], dtype=float))))
+
+AVG_UNPOOL1D = register(Primitive(
+    "avg_unpool1d", ("g",), _unpool_rule, ref=_avg_unpool, attrs={"kernel": 2, "stride": 2, "size": 0}, linear=True,
+    strict=True,
+    vjp=(lambda g, y, x, kernel, stride, size: apply(AVG_POOL1D, (g,), {"kernel": kernel, "stride": stride}),),
+    onnx="ConvTranspose",
+    samples=lambda: [Sample((numbers((2, 3)),), {"kernel": 2, "stride": 2, "size": 7}, "contiguous"),
+                     Sample((numbers((7, 4)).T[::2],), {"kernel": 3, "stride": 1, "size": 9}, "strided"),
+                     Sample((numbers((0, 3)),), {"kernel": 2, "stride": 1, "size": 4}, "empty")],
+    bad=lambda: [Bad((np.ones((2, 3)),), "3 windows", {"kernel": 2, "stride": 2, "size": 12})]))
+
+
+def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, ceil_mode: bool = False) -> Any:
+    """Largest value in each window of the last axis; [*, n] -> [*, windows]."""
+    return apply(MAX_POOL1D, (x,), {"kernel": kernel_size, "stride": stride or kernel_size, "ceil_mode": ceil_mode})
+
+
+def avg_pool1d(x: Any, kernel_size: int, stride: int | None = None, ceil_mode: bool = False) -> Any:
+    """Mean of each window of the last axis; in ceil mode the last window averages what there is."""
+    stride = stride or kernel_size
+    n = x.shape[-1]
+    whole = (n - kernel_size) // stride + 1 if n >= kernel_size else 0
+    start = whole * stride
+    if not ceil_mode or start >= n or whole == _pooled(n, kernel_size, stride, True):
+        return apply(AVG_POOL1D, (x,), {"kernel": kernel_size, "stride": stride})
+    rest = mean(x[..., start:], dim=-1, keepdim=True)
+    if not whole:
+        return rest
+    from .shape import cat
+
+    return cat([apply(AVG_POOL1D, (x,), {"kernel": kernel_size, "stride": stride}), rest], dim=-1)
+
+
+def moving_average(x: Any, kernel_size: int) -> Any:
+    """Centred moving average over the last axis, its ends repeated so that the length stays."""
+    side = (kernel_size - 1) // 2
+    return avg_pool1d(pad(x, (side, kernel_size - 1 - side), mode="replicate"), kernel_size, 1)
+
+
+__all__ = ["avg_pool1d", "gather", "max_pool1d", "moving_average"]

@@ -1,0 +1,61 @@
+"""What models read and what they write: covariates by role, views of a store, names of forecast columns.
+
+Contract: names follow neuralforecast's rules (``NHITS``, the second one ``NHITS1``, an alias as it is, then the
+suffixes of the loss); two columns never share a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ndiv.data.store import SeriesStore
+from ndiv.errors import ConfigError
+
+__all__ = ["exog_names", "output_columns", "view"]
+
+ROLES = ("hist", "futr", "stat")
+
+
+def exog_names(models: Sequence[Any]) -> dict[str, list[str]]:
+    """The covariates that any of the models lists, by role ("hist", "futr", "stat"), in order of first mention."""
+    return {role: list(dict.fromkeys(name for m in models for name in getattr(m, f"{role}_exog_list") or ()))
+            for role in ROLES}
+
+
+def view(store: SeriesStore, model: Any) -> SeriesStore:
+    """The store with the covariates of one model only, in the order in which the model lists them."""
+    changes: dict[str, Any] = {}
+    for role in ROLES:
+        have, want = getattr(store, f"{role}_names"), list(getattr(model, f"{role}_exog_list") or ())
+        if have != want:
+            changes[f"{role}_names"] = want
+            changes[role] = np.ascontiguousarray(getattr(store, role)[:, [have.index(name) for name in want]])
+    return replace(store, **changes) if changes else store
+
+
+def output_columns(models: Sequence[Any], reserved: Sequence[str] = ()) -> list[list[str]]:
+    """Names of the forecast columns of each model; `ConfigError` (E0010) when two names clash.
+
+    ``reserved``: names that the frame needs for itself, such as "unique_id" and "ds".
+    """
+    given = [str(m.alias or type(m).__name__) for m in models]
+    taken = {name for m, name in zip(models, given, strict=True) if m.alias}
+    names: list[list[str]] = []
+    seen: set[str] = set()
+    for model, base in zip(models, given, strict=True):
+        name, count = base, 0
+        while name in seen or (not model.alias and name in taken):
+            count += 1
+            name = f"{base}{count}"
+        seen.add(name)
+        names.append([f"{name}{suffix}" for suffix in model.output_names])
+    flat = [*reserved, *(column for columns in names for column in columns)]
+    twice = sorted({column for column in flat if flat.count(column) > 1})
+    if twice:
+        raise ConfigError(f"two output columns would be named {twice[0]!r}", value=twice[0],
+                          hint="Give each model its own alias.")
+    return names

@@ -1,0 +1,106 @@
+"""The times ahead and the covariates known for them.
+
+Contract: `future_index` says which (id, time) rows a forecast has; `future_values` turns a ``futr_df`` into the array
+[S, h, F] that models take, or says which feature or which first row is missing (`FeatureError`, E0004).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ndiv.data._extras import need
+from ndiv.data.frames import future_frame_values, future_times, to_frame
+from ndiv.data.store import SeriesStore
+from ndiv.errors import FeatureError, closest
+
+__all__ = ["future_frame", "future_index", "future_values", "missing_rows"]
+
+
+def future_index(store: SeriesStore, h: int) -> np.ndarray:
+    """The ``h`` times after the end of each series, [S, h]."""
+    return future_times(store.last_times, store.freq, h, store.origin.get("time_zone"))
+
+
+def future_frame(store: SeriesStore, h: int) -> Any:
+    """The (id, time) rows of a forecast as the kind of frame that the store came from."""
+    return to_frame(store.ids, future_index(store, h), {}, like=store.origin)
+
+
+def missing_rows(store: SeriesStore, h: int, futr_df: Any, id_col: str, time_col: str) -> Any:
+    """The rows of `future_frame` that ``futr_df`` lacks, as the same kind of frame."""
+    times = future_index(store, h)
+    lost = _absent(store, times, futr_df, id_col, time_col)
+    ids = np.repeat(store.ids, h)
+    return to_frame(ids[lost], times.reshape(-1)[lost], {}, like=store.origin)
+
+
+def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, time_col: str) -> np.ndarray:
+    """Positions in ``times`` [S, h], flattened, of rows that ``futr_df`` does not have."""
+    pd, nw = need("pandas"), need("narwhals")
+    frame = nw.from_native(_with_columns(futr_df, id_col, time_col), eager_only=True)
+    if time_col not in frame.columns:
+        raise FeatureError(f"futr_df has no time column {time_col!r}", value=time_col,
+                           hint=closest(time_col, frame.columns, "Columns"))
+    if id_col in frame.columns:
+        owner = pd.Index(store.ids).get_indexer(pd.Index(frame[id_col].to_list(), dtype=store.ids.dtype))
+    else:
+        owner = np.zeros(len(frame), np.int64)
+    if times.dtype.kind == "M":
+        clock = pd.to_datetime(pd.Series(frame[time_col].to_list(), dtype=object), errors="coerce", utc=True)
+        given = clock.dt.tz_localize(None).to_numpy().astype(times.dtype)
+    else:
+        given = frame[time_col].to_numpy()
+    have = pd.MultiIndex.from_arrays([owner, given])
+    series = np.repeat(np.arange(store.n_series), times.shape[1])
+    wanted = pd.MultiIndex.from_arrays([series, times.reshape(-1)])
+    return np.flatnonzero(~wanted.isin(have))
+
+
+def _with_columns(df: Any, *columns: str) -> Any:
+    """A pandas frame whose index holds ids or times gets them back as columns."""
+    names = [n for n in getattr(getattr(df, "index", None), "names", []) if n in columns and n not in df.columns]
+    return df.reset_index(names) if names else df
+
+
+def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str], id_col: str,
+                  time_col: str) -> np.ndarray | None:
+    """Covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when ``names`` is empty.
+
+    Raises `FeatureError` (E0004) when futr_df, a column or a row is missing, `DataError` (E0011) for duplicate rows,
+    text and NaN. Rows that no forecast needs are dropped with a warning.
+    """
+    if not names:
+        return None
+    listed = ", ".join(names)
+    if futr_df is None:
+        raise FeatureError(f"futr_df is missing; it must hold the future values of {listed}", value=list(names),
+                           hint=f"Add these columns to make_future_dataframe() and pass it as futr_df ({h} rows a series).")
+    columns = list(_with_columns(futr_df, id_col, time_col).columns)
+    lacking = [n for n in names if n not in columns]
+    if lacking:
+        raise FeatureError(f"futr_df has no column {', '.join(map(repr, lacking))}", value=lacking,
+                           hint=closest(lacking[0], columns, "Columns"))
+    if id_col not in columns and store.n_series > 1:
+        raise FeatureError(f"futr_df has no id column {id_col!r}", value=id_col, hint=closest(id_col, columns, "Columns"))
+    times = future_index(store, h)
+    lost = _absent(store, times, futr_df, id_col, time_col)
+    if lost.size:
+        series, step = divmod(int(lost[0]), h)
+        first = (str(store.ids[series]), _plain(times[series, step]))
+        raise FeatureError(f"futr_df lacks {lost.size} of {times.size} rows with {listed}; the first: {id_col} "
+                           f"{first[0]}, {time_col} {first[1]}", value=first, missing=int(lost.size),
+                           hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
+    values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col)
+    if unused:
+        warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=3)
+    return values
+
+
+def _plain(time: Any) -> str:
+    if not isinstance(time, np.datetime64):
+        return str(time)
+    return str(time.astype("datetime64[s]")).removesuffix("T00:00:00").replace("T", " ")

@@ -1,0 +1,62 @@
+"""The models, and the registry that names them.
+
+`MODELS` maps each name to the module that holds it; modules are imported when first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import ConfigError, closest
+
+__all__ = ["MODELS", "capabilities", "get_model", "list_models"]
+
+MODELS = {
+    "MLP": "ndiv.models.basic.mlp",
+    "DLinear": "ndiv.models.basic.dlinear",
+    "NLinear": "ndiv.models.basic.nlinear",
+    "NHITS": "ndiv.models.advanced.nhits",
+}
+
+
+def list_models() -> list[str]:
+    """Names of all models, sorted.
+
+    >>> "NHITS" in list_models()
+    True
+    """
+    return sorted(MODELS)
+
+
+def get_model(name: str) -> Any:
+    """The class of that name; case does not matter.
+
+    >>> get_model("nhits").__name__
+    'NHITS'
+    """
+    known = {n.lower(): n for n in MODELS}
+    try:
+        full = known[name.lower()]
+    except (KeyError, AttributeError):
+        raise ConfigError(f"unknown model {name!r}", value=name, hint=closest(name, MODELS)) from None
+    return getattr(importlib.import_module(MODELS[full]), full)
+
+
+def capabilities(name: str) -> dict[str, Any]:
+    """What a model can do, as data: covariates, multivariate, recurrent, and where it was published."""
+    cls = get_model(name)
+    return {"model": cls.__name__, "futr_exog": cls.EXOGENOUS_FUTR, "hist_exog": cls.EXOGENOUS_HIST,
+            "stat_exog": cls.EXOGENOUS_STAT, "multivariate": cls.MULTIVARIATE, "recurrent": cls.RECURRENT, "paper": cls.PAPER}
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODELS:
+        return get_model(name)
+    if name == "BaseModel":
+        return importlib.import_module("ndiv.models.base").BaseModel
+    raise AttributeError(f"module 'ndiv.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *MODELS, "BaseModel"])

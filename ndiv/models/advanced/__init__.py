@@ -1,0 +1,1 @@
+"""Deep stacks of residual blocks: NHITS."""

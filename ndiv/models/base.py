@@ -1,0 +1,386 @@
+"""BaseModel: what all models share. A model's own file holds its architecture and nothing else.
+
+Contract, for who writes a model: the constructor takes its own arguments and ``**common`` and calls
+``super().__init__()`` first; ``self.h``, ``self.input_size`` and all arguments are then set. `forward` gets a batch and
+returns [B, h, n * outputs], in the units of the (scaled) input. Scaling, loss, optimizer, training, windows and
+covariate handling happen here.
+
+A batch is a dict of arrays or Tensors: insample_y [B, L, n], insample_mask [B, L, n], hist_exog [B, L, X],
+futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import losses, optim, random
+from ..autograd import Tensor, no_grad
+from ..autograd.ops import FUNCTIONS
+from ..data.scalers import WindowScaler, window_scaler
+from ..data.store import SeriesStore
+from ..data.windows import SequentialLoader, WindowLoader, gather
+from ..errors import ConfigError, FeatureError, HorizonError, NotFittedError, ShapeError, closest
+from ..nn import Module, Parameter
+from ..training import Trainer
+from .arguments import bind, check
+
+__all__ = ["Batch", "BaseModel"]
+
+Batch = dict[str, Any]
+_KINDS = {"futr": "EXOGENOUS_FUTR", "hist": "EXOGENOUS_HIST", "stat": "EXOGENOUS_STAT"}
+
+
+class BaseModel(Module):
+    """Base of the forecasting models.
+
+    Class facts: ``EXOGENOUS_FUTR/HIST/STAT`` (covariates that it takes), ``MULTIVARIATE``, ``RECURRENT``,
+    ``DEFAULTS`` (common arguments whose defaults differ), ``PAPER`` (where it was published).
+    """
+
+    EXOGENOUS_FUTR = False
+    EXOGENOUS_HIST = False
+    EXOGENOUS_STAT = False
+    MULTIVARIATE = False
+    RECURRENT = False
+    DEFAULTS: dict[str, Any] = {}
+    PAPER = ""
+
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        if args or kwargs:
+            bound = bind(cls, args, kwargs)
+            if bound["input_size"] == -1:
+                bound["input_size"] = 3 * bound["h"]
+            check(cls.__name__, bound, {k: getattr(cls, v) for k, v in _KINDS.items()}, _supporters)
+            self.__dict__["arguments"] = bound
+        return self
+
+    def __init__(self) -> None:
+        super().__init__()
+        a = self.__dict__["arguments"]
+        self.h: int = a["h"]
+        self.input_size: int = a["input_size"]
+        self.variant: str = a["variant"]
+        self.loss = _loss(a["loss"], "loss")
+        self.valid_loss = self.loss if a["valid_loss"] is None else _loss(a["valid_loss"], "valid_loss")
+        self.alias: str | None = a["alias"]
+        self.random_seed: int = a["random_seed"]
+        self.futr_exog_list = list(a["futr_exog_list"] or [])
+        self.hist_exog_list = list(a["hist_exog_list"] or [])
+        self.stat_exog_list = list(a["stat_exog_list"] or [])
+        self.scaler: WindowScaler = window_scaler(a["scaler_type"])
+        self.n_out: int = self.loss.outputsize
+        self.base_lr: float = a["learning_rate"]
+        self.fitted = False
+        self.history: list[dict[str, float]] = []
+        self.train_trajectories: list[float] = []
+        self._optimizer: Any = None
+        if a["scaler_type"] == "revin":
+            self.revin_weight = Parameter(np.ones(1, np.float32))
+            self.revin_bias = Parameter(np.zeros(1, np.float32))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        build = cls.__init__
+
+        def seeded(self: Any, *args: Any, **kw: Any) -> None:
+            # the weights follow from random_seed alone, whatever ran before
+            with random.fork(self.arguments["random_seed"]):
+                build(self, *args, **kw)
+
+        seeded.__wrapped__ = build  # type: ignore[attr-defined]
+        seeded.__doc__ = build.__doc__
+        cls.__init__ = seeded  # type: ignore[method-assign]
+
+    # -- what a model's forward uses -----------------------------------------------------------------------------
+
+    def inputs(self, batch: Batch) -> tuple[Any, Any, Any, Any, Any]:
+        """(y, mask, hist, futr, stat) of a batch, checked; None for what the model was not told to use."""
+        y = batch.get("insample_y")
+        if y is None:
+            raise ShapeError(f"{type(self).__name__}: the batch has no insample_y", hint="give insample_y [B, L, n]")
+        if len(y.shape) != 3 or y.shape[1] != self.input_size:
+            raise ShapeError(f"{type(self).__name__}: insample_y has shape {list(y.shape)}", value=tuple(y.shape),
+                             hint=f"it must be [B, {self.input_size}, n]")
+        mask = batch.get("insample_mask")
+        found = []
+        for kind, length in (("hist", self.input_size), ("futr", self.input_size + self.h), ("stat", None)):
+            names = getattr(self, f"{kind}_exog_list")
+            value = batch.get(f"{kind}_exog")
+            if not names:
+                found.append(None)
+                continue
+            shape = (len(y), *(() if length is None else (length,)), len(names))
+            if value is None or tuple(value.shape) != shape:
+                raise FeatureError(f"{type(self).__name__}: {kind}_exog must have shape {list(shape)} for {names}",
+                                   value=None if value is None else tuple(value.shape), hint="give one column a name")
+            found.append(value)
+        return (y, mask, *found)
+
+    def forward(self, batch: Batch) -> Any:
+        raise NotImplementedError
+
+    # -- scaling ---------------------------------------------------------------------------------------------------
+
+    def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
+        """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0."""
+        arrays = {k: (v.data if isinstance(v, Tensor) else np.asarray(v)) for k, v in batch.items() if v is not None}
+        if self.scaler.name == "identity":
+            return arrays, None, None
+        mask = arrays.get("insample_mask")
+        loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
+        out = dict(arrays)
+        for key, on in (("insample_y", mask), ("outsample_y", arrays.get("outsample_mask"))):
+            if key in arrays:
+                z = self.scaler.transform(arrays[key], loc, scale)
+                out[key] = z if on is None else z * on
+        for key in ("hist_exog", "futr_exog"):
+            if key in arrays:
+                past = arrays[key][:, :self.input_size]  # statistics never see the future
+                on = None if mask is None else np.broadcast_to(mask[..., :1], past.shape)
+                out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=1))
+        if self.scaler.name == "revin":
+            out["insample_y"] = out["insample_y"] * self.revin_weight + self.revin_bias
+            if mask is not None:
+                out["insample_y"] = out["insample_y"] * mask
+        return out, loc, scale
+
+    def _unaffine(self, y_hat: Any) -> Any:
+        """The inverse of revin's trained affine map (Kim et al. 2022, equation 2)."""
+        return (y_hat - self.revin_bias) / self.revin_weight if self.scaler.name == "revin" else y_hat
+
+    def forecast(self, batch: Batch) -> np.ndarray:
+        """Forecast of a batch in the units of the data, without gradients: [B, h, n * outputs]."""
+        was = self.training
+        self.eval()
+        try:
+            with no_grad():
+                scaled, loc, scale = self.scale(batch)
+                y_hat = self._unaffine(self.forward(scaled))
+                values = y_hat.data if isinstance(y_hat, Tensor) else np.asarray(y_hat)
+                return values if loc is None else self.scaler.inverse(values, loc, scale)
+        finally:
+            self.train(was)
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> optim.Optimizer:
+        """The optimizer, made when first needed."""
+        if self._optimizer is None:
+            kind = self.arguments["optimizer"] or "Adam"
+            kinds: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
+            if isinstance(kind, str):
+                if kind not in kinds:
+                    raise ConfigError(f"unknown optimizer {kind!r}", value=kind, hint=closest(kind, kinds))
+                kind = kinds[kind]
+            options = {"lr": self.base_lr, **(self.arguments["optimizer_kwargs"] or {})}
+            self._optimizer = kind(self.parameters(), **options)
+            self.base_lr = self._optimizer.lr
+        return self._optimizer  # type: ignore[no-any-return]
+
+    def compute_loss(self, batch: Batch) -> Tensor:
+        """The training loss of a batch, recorded for backward."""
+        scaled, _, _ = self.scale(batch)
+        if "outsample_y" not in scaled:
+            raise ShapeError(f"{type(self).__name__}: the batch has no outsample_y", hint="give outsample_y [B, h, n]")
+        y_hat = self._unaffine(self.forward(scaled))
+        return self.loss(scaled["outsample_y"], y_hat, scaled.get("outsample_mask"))  # type: ignore[no-any-return]
+
+    def train_step(self, batch: Batch) -> float:
+        """Forward, loss, gradient, clip, update. Returns the loss before the update.
+
+        >>> import ndiv, numpy as np
+        >>> m = ndiv.models.NLinear(h=2, input_size=4)
+        >>> batch = {"insample_y": np.ones((3, 4, 1), "f4"), "outsample_y": np.ones((3, 2, 1), "f4")}
+        >>> m.train_step(batch) > m.train_step(batch)
+        True
+        """
+        optimizer = self.optimizer
+        optimizer.zero_grad()
+        self.train()
+        loss = self.compute_loss(batch)
+        loss.backward()
+        value = float(loss.data)
+        if math.isfinite(value):  # a broken gradient must not reach the weights; the trainer reports it
+            optimizer.step(max_norm=self.arguments["gradient_clip_val"])
+        return value
+
+    def validation_loss(self, batches: Iterable[Batch]) -> float:
+        """Mean validation loss over batches in the units of the data, each element counted once."""
+        total = weight = 0.0
+        for batch in batches:
+            y, mask = batch["outsample_y"], batch.get("outsample_mask")
+            n = float(np.sum(mask)) if mask is not None else float(np.size(y))
+            if not n:
+                continue
+            with no_grad():
+                total += float(self.valid_loss(np.asarray(y), self.forecast(batch), mask)) * n
+            weight += n
+        return total / weight if weight else math.nan
+
+    def schedule(self) -> Callable[[float, int], float] | None:
+        """The learning-rate schedule that the arguments ask for."""
+        a = self.arguments
+        if a["lr_scheduler"] is not None:
+            return optim.scheduler(a["lr_scheduler"], **(a["lr_scheduler_kwargs"] or {}))
+        if a["num_lr_decays"] > 0:
+            return optim.StepLR(max(a["max_steps"] // a["num_lr_decays"], 1), 0.5)
+        return None
+
+    def fit_store(self, store: SeriesStore, val_size: int = 0, test_size: int = 0, *, verbose: bool | None = None,
+                  callbacks: tuple[Callable[..., Any], ...] = (), checkpoint: Any = None, resume: Any = None) -> BaseModel:
+        """Train on the windows of a store whose targets lie before the last ``val_size + test_size`` rows.
+
+        Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) for sizes that disagree,
+        `NonFiniteError` (E0009) when training diverges.
+        """
+        a = self.arguments
+        if val_size and val_size < self.h:
+            raise ConfigError(f"{type(self).__name__}: val_size={val_size} is less than h={self.h}", value=val_size,
+                              hint=f"give val_size=0, or at least {self.h}")
+        if a["early_stop_patience_steps"] >= 0 and not val_size:
+            raise ConfigError(f"{type(self).__name__}: early stopping needs a validation set", value=val_size,
+                              hint=f"fit with val_size={self.h} or more, or leave early_stop_patience_steps negative")
+        ranges = store.split(val_size, test_size)
+        self._long_enough(store, ranges["train"][1])
+        common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"]}
+        loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
+                              windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
+                              availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"], **common)
+        validation = None
+        if val_size:
+            validation = SequentialLoader(store, self.input_size, self.h, batch_size=a["inference_windows_batch_size"],
+                                          lo=ranges["val"][0], hi=ranges["val"][1], **common)
+            validation.index.require()
+        trainer = Trainer(a["max_steps"], val_check_steps=a["val_check_steps"], patience=a["early_stop_patience_steps"],
+                          restore_best=a["restore_best"], schedule=self.schedule(), seed=self.random_seed, verbose=verbose,
+                          callbacks=callbacks, checkpoint=checkpoint, name=self.alias or type(self).__name__)
+        state = trainer.fit(self, loader, validation, resume=resume)
+        self.history, self.train_trajectories = state.history, state.train_losses
+        self.fitted = True
+        return self
+
+    def _long_enough(self, store: SeriesStore, train_rows: np.ndarray) -> None:
+        need = 2 if self.arguments["start_padding_enabled"] else self.input_size + 1
+        short = np.flatnonzero(train_rows < need)
+        if short.size:
+            named = ", ".join(f"{store.ids[s]} ({train_rows[s]} rows)" for s in short[:3])
+            raise HorizonError(f"{type(self).__name__}: {short.size} series are shorter than input_size={self.input_size} "
+                               f"and one step to forecast: {named}", value=int(train_rows[short[0]]),
+                               hint="lower input_size, drop these series, or set start_padding_enabled=True")
+
+    def predict_store(self, store: SeriesStore, futr: np.ndarray | None = None) -> np.ndarray:
+        """Forecast after the end of every series, float64 [S, h, outputs]; shorter series are padded and masked.
+
+        futr [S, h, F] holds the future values of ``futr_exog_list``. Raises `NotFittedError` (E0001).
+        """
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} has not been trained", hint="call fit first")
+        if self.futr_exog_list and (futr is None or futr.shape != (store.n_series, self.h, len(self.futr_exog_list))):
+            raise FeatureError(f"{type(self).__name__} needs the future of {self.futr_exog_list}",
+                               value=None if futr is None else futr.shape, hint="give futr_df")
+        size = self.arguments["inference_windows_batch_size"]
+        parts = []
+        for begin in range(0, store.n_series, size if size > 0 else store.n_series):
+            series = np.arange(begin, min(begin + size, store.n_series))
+            batch = gather(store, series, store.lengths[series] - self.input_size, self.input_size, self.h)
+            if self.futr_exog_list:
+                assert futr is not None
+                batch["futr_exog"][:, self.input_size:] = futr[series]
+            parts.append(self.forecast(batch).astype(np.float64))
+        return np.concatenate(parts)
+
+    # -- frames ----------------------------------------------------------------------------------------------------
+
+    def fit(self, df: Any, freq: Any = None, **kwargs: Any) -> BaseModel:
+        """Train on a frame (unique_id, ds, y); see `ndiv.NeuralForecast.fit` for the arguments."""
+        from ..forecast import NeuralForecast
+
+        forecaster = NeuralForecast(models=[self], freq=freq).fit(df, **kwargs)
+        self.__dict__["_forecaster"] = forecaster
+        return self
+
+    def predict(self, df: Any = None, **kwargs: Any) -> Any:
+        """Forecast after the end of the frame given to `fit` (or of ``df``), in the same type of frame."""
+        if "_forecaster" not in self.__dict__:
+            raise NotFittedError(f"{type(self).__name__} has not been trained on a frame", hint="call fit(df) first")
+        return self.__dict__["_forecaster"].predict(df, **kwargs)
+
+    # -- configuration ---------------------------------------------------------------------------------------------
+
+    @property
+    def output_names(self) -> list[str]:
+        """Suffix of each output's column; [""] for a point loss."""
+        return list(self.loss.output_names)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments and the class's name, JSON-able; `from_config` makes the model again."""
+        out: dict[str, Any] = {"model": type(self).__name__}
+        for key, value in self.arguments.items():
+            if key in ("loss", "valid_loss") and value is not None:
+                value = _loss(value, key).config()
+            elif callable(value):
+                raise ConfigError(f"{type(self).__name__}: {key}={value!r} cannot be written to a file", value=value,
+                                  hint="name it as a string, or leave it out before saving")
+            out[key] = list(value) if isinstance(value, tuple) else value
+        return out
+
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> BaseModel:
+        """The untrained model that `config` describes."""
+        from . import get_model
+
+        options = dict(config)
+        cls = get_model(options.pop("model"))
+        for key in ("loss", "valid_loss"):
+            if isinstance(options.get(key), dict):
+                options[key] = losses.from_config(options[key])
+        return cls(**options)  # type: ignore[no-any-return]
+
+    def reset(self) -> BaseModel:
+        """Fresh weights from random_seed, and a fresh optimizer."""
+        fresh = type(self)(**self.arguments)
+        self.load_state_dict(fresh.state_dict())
+        self._optimizer = None
+        self.fitted = False
+        self.history, self.train_trajectories = [], []
+        return self
+
+    def __repr__(self) -> str:
+        return self.alias or type(self).__name__
+
+
+def _loss(loss: Any, key: str) -> losses.Loss:
+    if loss is None:
+        return losses.MAE()
+    if isinstance(loss, str):
+        if loss not in losses.LOSSES:
+            raise ConfigError(f"unknown {key} {loss!r}", value=loss, hint=closest(loss, losses.LOSSES))
+        return losses.LOSSES[loss]()
+    if isinstance(loss, type):
+        return loss()  # type: ignore[no-any-return]
+    if not isinstance(loss, losses.Loss):
+        raise ConfigError(f"{key} must be a loss, not {loss!r}", value=loss, hint=closest(str(loss), losses.LOSSES))
+    return loss
+
+
+def _supporters(kind: str) -> list[str]:
+    from . import get_model, list_models
+
+    return [n for n in list_models() if getattr(get_model(n), _KINDS[kind])]
+
+
+def last_observed(y: Any, mask: Any) -> Any:
+    """The last value of each window that is not missing, [B, 1, n]; 0 where none is."""
+    if mask is None:
+        return y[:, -1:]
+    on = mask.data if isinstance(mask, Tensor) else np.asarray(mask)
+    back = on[:, ::-1].argmax(axis=1, keepdims=True)
+    return FUNCTIONS["gather"](y, 1, on.shape[1] - 1 - back)

@@ -1,0 +1,1 @@
+"""Models of one or two layers: NLinear, DLinear, MLP."""

@@ -1,0 +1,29 @@
+"""Shared settings of the suite: no display, Hypothesis profiles, and a header that says which kernels are under test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+
+# Examples are drawn from the test's own text, so that a failure in one run is a failure in the next one.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_report_header() -> str:
+    import ndiv
+
+    facts = ndiv.info()
+    return f"ndiv {facts['ndiv']}: backend {facts['backend']}, isa {facts['isa']} of {facts['isas']}, numpy {facts['numpy']}"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the repository."""
+    return Path(__file__).resolve().parent.parent

@@ -1,0 +1,96 @@
+"""The documentation runs: every Python block, every command of a console block, every docstring's example."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ndiv
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MODULES = ["ndiv", *sorted(m.name for m in pkgutil.walk_packages(ndiv.__path__, "ndiv.")
+                           if not m.name.endswith(("__main__", "._native")))]
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """(line of the first statement, text) of each fenced block of that language."""
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, m.start(2)) + 1, m.group(2)) for m in FENCE.finditer(text) if m.group(1) == language]
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, language)]
+
+
+def label(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def run(command: list[str], cwd: Path, page: Path) -> str:
+    """Runs a command with the Python and the ndiv that are under test here."""
+    env = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(Path(ndiv.__file__).parent.parent),
+           "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600, check=False)
+    assert done.returncode == 0, f"{label(page)}: {shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=label)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    """The blocks of a page run in order, in one fresh interpreter, as a reader would type them."""
+    script = tmp_path / "blocks.py"
+    lines: list[str] = []
+    for number, text in blocks(page, "python"):
+        lines += [""] * (number - 1 - len(lines)) + text.splitlines()  # same line numbers as the page, for tracebacks
+    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    run([sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)], folder, page)
+
+
+@pytest.mark.parametrize("page", pages_with("console"), ids=label)
+def test_console_commands_run(page: Path, tmp_path: Path) -> None:
+    """The lines after ``$`` of console blocks run in order, in one folder."""
+    for _, text in blocks(page, "console"):
+        for line in text.splitlines():
+            if line.startswith("$ "):
+                run(["bash", "-c", line[2:]], tmp_path, page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [t for t in targets if not re.match(r"[a-z]+:", t)]
+    assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = ndiv.random.get_state()
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    ndiv.random.set_state(state)
+    assert result.failed == 0
+
+
+def test_errors_page_lists_every_code() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (E\d{4}) `(\w+)`", text, re.MULTILINE)
+    classes = {c.code: c.__name__ for c in vars(ndiv.errors).values()
+               if isinstance(c, type) and issubclass(c, ndiv.NdivError) and "code" in vars(c) and c.code != "E0000"}
+    assert dict(sections) == classes
+    assert [code for code, _ in sections] == list(ndiv.errors.CODES)
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        assert "**Cause.**" in section
+        assert "**Cure.**" in section
