@@ -10,7 +10,7 @@ Contract:
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import os
 import platform
 import re
@@ -81,18 +81,21 @@ def compiler_works() -> bool:
     return True
 
 
+def has_cffi() -> bool:
+    return importlib.util.find_spec("cffi") is not None
+
+
 class NdivDistribution(Distribution):
     """Has an extension only where one can be built, so that the wheel is pure where it cannot."""
 
     _native: bool | None = None
 
     def has_ext_modules(self) -> bool:
+        if {"egg_info", "dist_info", "sdist"} & set(self.commands):
+            return True  # nothing is built, so nothing is tried
         if self._native is None:
-            with contextlib.suppress(ImportError):
-                import cffi  # noqa: F401
-                self._native = STRICT or compiler_works()
+            self._native = has_cffi() and (STRICT or compiler_works())
             if not self._native:
-                self._native = False
                 self.ext_modules = []
                 print(NO_COMPILER, flush=True)
         return self._native

@@ -19,15 +19,16 @@ def _names(module: str, names: str) -> None:
 
 
 _names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace grad value_and_grad vjp gradcheck")
-_names("ndiv.autograd.ops", "abs add avg_pool1d bias_act cat clip cos div dropout elu eq exp expand expm1 flatten flip gather ge "
-       "getitem gt interpolate layer_norm le leaky_relu linear log log1p logsumexp lt matmul max_pool1d maximum mean "
+_names("ndiv.autograd.ops", "abs add avg_pool1d bias_act cat clip cos div dropout elu eq exp expand expm1 flatten flip gather "
+       "ge getitem gt interpolate layer_norm le leaky_relu linear log log1p logsumexp lt matmul max_pool1d maximum mean "
        "minimum moving_average mul narrow ne neg pad permute pow relu reshape rsqrt selu sigmoid sign silu sin softmax "
        "softplus sqrt squeeze stack sub sum tanh transpose unsqueeze var where amax amin")
 _names("ndiv.random", "manual_seed")
 _names("ndiv.errors", "NdivError")
 _names("ndiv.forecast", "NeuralForecast evaluate")
 _names("ndiv.backends", "info")
-_MODULES = frozenset("autograd backends bench cli data errors forecast losses models nn optim random training utils".split())
+_MODULES = frozenset(
+    "autograd backends bench cli data errors forecast losses models nn optim plot random training utils".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 
@@ -50,7 +51,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from .autograd import Tape as Tape
     from .autograd import Tensor as Tensor
-    from .autograd import tensor as tensor
+    from .autograd import tensor as tensor  # type: ignore[no-redef]
     from .backends import info as info
     from .errors import NdivError as NdivError
     from .random import manual_seed as manual_seed

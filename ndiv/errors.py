@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "NdivError", "NotFittedError", "ShapeError", "EmptyDataError", "FeatureError", "HorizonError", "FileError",
-    "FileExists", "DeviceError", "OutOfMemoryError", "NonFiniteError", "ConfigError", "ArgumentError", "DataError",
-    "closest", "CODES",
+    "CODES", "ArgumentError", "ConfigError", "DataError", "DeviceError", "EmptyDataError", "FeatureError", "FileError",
+    "FileExists", "HorizonError", "MissingExtraError", "NdivError", "NonFiniteError", "NotFittedError",
+    "OutOfMemoryError", "ShapeError", "closest",
 ]
 
 
@@ -32,7 +32,9 @@ class NdivError(Exception):
 
     def __str__(self) -> str:
         text = f"[{self.code}] {self.message}"
-        return f"{text} Hint: {self.hint}" if self.hint else text
+        if not self.hint:
+            return text
+        return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'} Hint: {self.hint}"
 
 
 class NotFittedError(NdivError, ValueError):
@@ -101,6 +103,10 @@ class ConfigError(NdivError, ValueError):
 
 class ArgumentError(ConfigError, TypeError):
     """An argument's name is not known."""
+
+
+class MissingExtraError(ConfigError, ImportError):
+    """An optional package that is needed here is not installed."""
 
 
 class DataError(NdivError, ValueError):

@@ -7,6 +7,7 @@ rounding), else from Richardson's extrapolation of central differences. Nothing 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,8 @@ def _direction(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[99, seed])).uniform(-1, 1, shape)
 
 
-def complex_step(f: Callable[..., Sequence[np.ndarray]], xs: Sequence[np.ndarray], us: Sequence[np.ndarray]) -> list[np.ndarray]:
+def complex_step(f: Callable[..., Sequence[np.ndarray]], xs: Sequence[np.ndarray],
+                 us: Sequence[np.ndarray]) -> list[np.ndarray]:
     """J u by the complex step: no subtraction, so exact to rounding."""
     h = 1e-30
     return [np.imag(o) / h for o in f(*[x + 1j * h * u for x, u in zip(xs, us, strict=True)])]
@@ -70,7 +72,7 @@ def richardson(f: Callable[..., Sequence[np.ndarray]], xs: Sequence[np.ndarray],
     rows = [central(h / 2**k) for k in range(4)]
     for order in range(1, 4):
         rows = [[(4**order * fine - coarse) / (4**order - 1) for fine, coarse in zip(b, a, strict=True)]
-                for a, b in zip(rows, rows[1:], strict=False)]
+                for a, b in itertools.pairwise(rows)]
     return rows[0]
 
 
@@ -177,7 +179,8 @@ class GradReport:
         return not self.message
 
     def __str__(self) -> str:
-        return self.message or f"gradients agree; worst relative error {self.worst:.1e} at input {self.where[0]}{list(self.where[1])}"
+        place = f"input {self.where[0]}{list(self.where[1])}"
+        return self.message or f"gradients agree; worst relative error {self.worst:.1e} at {place}"
 
 
 def gradcheck(f: Callable[..., Tensor], inputs: Any, tolerance: float = 1e-6) -> GradReport:

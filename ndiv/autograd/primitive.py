@@ -68,7 +68,7 @@ class Primitive:
     linear              the map is linear in its inputs (jvp equals the op itself)
     analytic            the complex step applies
     kinks               where the derivative jumps (text; checks stay away from it)
-    cost                (attrs, in_shapes, out_shapes) -> (flops, bytes per element size already counted)
+    cost                (attrs, in_shapes, out_shapes) -> flops; bytes follow from the shapes
     bound               "memory" or "compute": recompute only the former in checkpoints
     view                the output shares memory with the first input
     batch               how axis 0 passes through: "map", "reduce" or "mix"
@@ -93,7 +93,7 @@ class Primitive:
     analytic: bool = True
     kinks: str = ""
     domain: str = "real"
-    cost: Callable[..., Cost] | None = None
+    cost: Callable[..., float] | None = None
     bound: str = "memory"
     view: bool = False
     batch: str = "map"
@@ -135,7 +135,7 @@ class Primitive:
             moved = 0.0
         if self.cost is None:
             return (0.0 if self.view else float(sum(map(_size, outs)))), moved
-        return float(self.cost(attrs, ins, outs)), moved  # type: ignore[arg-type]
+        return float(self.cost(attrs, ins, outs)), moved
 
 
 def _size(shape: Shape) -> int:

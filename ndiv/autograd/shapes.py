@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class RuleBroken(Exception):
         self.hint = hint
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_rule(rule: str) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
     """(input patterns, output patterns), each a tuple of axis tokens.
 

@@ -46,7 +46,7 @@ class Node:
     where       (code object, instruction) of the call, turned into file and line only when asked for
     """
 
-    __slots__ = ("prim", "attrs", "parents", "slots", "inputs", "out", "metas", "seq", "where", "needs")
+    __slots__ = ("attrs", "inputs", "metas", "needs", "out", "parents", "prim", "seq", "slots", "where")
 
     def __init__(self, prim: Primitive, attrs: dict[str, Any], parents: tuple[Any, ...], slots: tuple[int, ...] | None,
                  inputs: tuple[Any, ...], out: Any, metas: Any, seq: int, where: Any, needs: bool) -> None:
@@ -117,8 +117,8 @@ def apply(prim: Primitive, inputs: Sequence[Any], attrs: dict[str, Any] = _EMPTY
 def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: dict[str, Any], out: Any,
             needs: bool) -> Any:
     keep_all = _mode.all
-    parents = []
-    slots = None
+    parents: list[Any] = []
+    slots: list[int] | None = None
     for i, x in enumerate(inputs):
         if isinstance(x, Tensor) and (x.requires_grad or keep_all):
             node = x.node
@@ -245,7 +245,7 @@ class Tape:
     def rows(self) -> list[tuple[str, ...]]:
         """One row a node: number, op, inputs, shape, dtype, flops, bytes, source line."""
         names: dict[int, str] = {}
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for node in self.nodes:
             ins, given = [], []
             for parent, value in zip(node.parents, node.inputs, strict=True):
@@ -280,11 +280,11 @@ def _short(line: str) -> str:
     return f"{'/'.join(file.split('/')[-2:])}:{number}  {text[:60]}".rstrip()
 
 
-def nodes_behind(roots: Iterable[Node | None], border: Iterable[Node] = ()) -> list[Node]:
+def nodes_behind(roots: Iterable[Node | None], border: Iterable[Any] = ()) -> list[Node]:
     """All nodes from which the roots were computed, oldest first; none older than those of ``border``."""
     stack = [n for n in roots if n is not None]  # a list, not recursion: depth does not matter
     seen = set(stack)
-    edge = set(border)
+    edge: set[Any] = set(border)
     while stack:
         node = stack.pop()
         if node in edge:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DeviceError, NdivError, closest
-from . import kernels
+from . import kernels as kernels
+from . import native as native
 
 __all__ = ["BACKENDS", "ENVIRONMENT", "activate", "current", "info", "kernel"]
 
@@ -43,8 +44,6 @@ def current() -> str:
 def activate(name: str | None = None) -> str:
     """Choose the backend (None: the best that is here) and install its kernels; returns its name."""
     global _current
-    from . import native
-
     if name is not None and name not in BACKENDS:
         raise ConfigError(f"unknown backend {name!r}", value=name, hint=closest(name, BACKENDS))
     if name == "native" and not native.available():
@@ -88,8 +87,6 @@ def _fits(args: tuple[Any, ...]) -> bool:
 
 
 def _install() -> None:
-    from . import native
-
     for name in NAMES:
         reference = getattr(kernels, name)
         if _current == "numpy":
@@ -118,7 +115,6 @@ def info() -> dict[str, Any]:
     import platform
 
     from .._version import __version__
-    from . import native
 
     return {
         "ndiv": __version__,

@@ -28,16 +28,18 @@ def bind(native: bool) -> None:
     for name, make in _ADAPTERS.items():
         prim = REGISTRY.get(name)
         if prim is not None:
-            prim.run = make(prim.ref) if native else prim.ref
+            reference: Any = prim.ref
+            prim.run = make(reference) if native else reference
 
 
 def _bias_act(reference: Any) -> Any:
-    from . import kernel, native
+    from . import kernel
+    from .native import ACTS
 
     run = kernel("bias_act")
 
     def adapter(x: Any, bias: Any, act: str) -> Any:
-        if act not in native.ACTS or not _plain(x, bias):
+        if act not in ACTS or not _plain(x, bias):
             return reference(x, bias, act)
         out, saved = run(_rows(x), bias, act)
         return out.reshape(x.shape), saved.reshape(x.shape)
@@ -46,12 +48,13 @@ def _bias_act(reference: Any) -> Any:
 
 
 def _bias_act_bwd(reference: Any) -> Any:
-    from . import kernel, native
+    from . import kernel
+    from .native import ACTS
 
     run = kernel("bias_act_bwd")
 
     def adapter(g: Any, saved: Any, act: str) -> Any:
-        if act not in native.ACTS or not _plain(g, saved):
+        if act not in ACTS or not _plain(g, saved):
             return reference(g, saved, act)
         gx, gbias = run(_rows(g), _rows(saved), act)
         return gx.reshape(g.shape), gbias

@@ -1,6 +1,6 @@
 """Optional packages, imported only where they are used.
 
-Contract: `need(name, extra)` returns the imported module or raises `ConfigError` (E0010) whose hint is the pip line.
+Contract: `need(name, extra)` returns the imported module or raises `MissingExtraError` (E0010) whose hint is the pip line.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ndiv.errors import ConfigError
+from ndiv.errors import MissingExtraError
 
 __all__ = ["need"]
 
@@ -25,5 +25,5 @@ def need(name: str, extra: str = "forecast") -> ModuleType:
         # An ImportError from inside an installed package is its own fault and must not be hidden.
         if getattr(error, "name", None) not in (name, name.partition(".")[0]):
             raise
-        raise ConfigError(f"this needs the package '{name.partition('.')[0]}', which is not installed", value=name,
+        raise MissingExtraError(f"this needs the package '{name.partition('.')[0]}', which is not installed", value=name,
                           hint=f'pip install "ndiv[{extra}]"') from None

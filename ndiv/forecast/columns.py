@@ -15,7 +15,7 @@ import numpy as np
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
-__all__ = ["exog_names", "output_columns", "view"]
+__all__ = ["exog_names", "head", "output_columns", "view"]
 
 ROLES = ("hist", "futr", "stat")
 
@@ -35,6 +35,18 @@ def view(store: SeriesStore, model: Any) -> SeriesStore:
             changes[f"{role}_names"] = want
             changes[role] = np.ascontiguousarray(getattr(store, role)[:, [have.index(name) for name in want]])
     return replace(store, **changes) if changes else store
+
+
+def head(store: SeriesStore, n: np.ndarray) -> SeriesStore:
+    """The first ``n`` [S] rows of each series.
+
+    >>> head(SeriesStore.from_arrays_list([[1, 2, 3], [4, 5]]), np.array([2, 1])).y.tolist()
+    [1.0, 2.0, 4.0]
+    """
+    offsets = np.concatenate([[0], np.cumsum(n)])
+    rows = np.repeat(store.offsets[:-1] - offsets[:-1], n) + np.arange(offsets[-1])
+    return replace(store, offsets=offsets, times=store.times[rows], y=store.y[rows], mask=store.mask[rows],
+                   hist=store.hist[rows], futr=store.futr[rows])
 
 
 def output_columns(models: Sequence[Any], reserved: Sequence[str] = ()) -> list[list[str]]:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from ndiv.data._extras import need
 from ndiv.data.frames import from_frame
 from ndiv.data.readers import read_table
 from ndiv.data.store import SeriesStore
 
-__all__ = ["ColumnNames", "as_frame", "read_store"]
+__all__ = ["ColumnNames", "as_frame", "exact_target", "read_store"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,7 @@ class ColumnNames:
 
 def as_frame(df: Any, names: ColumnNames) -> Any:
     """``df`` itself, or the table in the CSV or Parquet file whose path it is."""
-    if isinstance(df, (str, os.PathLike)):
-        return read_table(df, id_col=names.id_col, time_col=names.time_col, target_col=names.target_col)
-    return df
+    return read_table(df, **asdict(names)) if isinstance(df, (str, os.PathLike)) else df
 
 
 def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
@@ -41,12 +42,31 @@ def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]
     `ndiv.data.read_table` raise.
     """
     frame = as_frame(df, names)
-    store = from_frame(frame, freq, id_col=names.id_col, time_col=names.time_col, target_col=names.target_col,
-                       hist_exog=exog["hist"], futr_exog=exog["futr"], stat_exog=exog["stat"], static_df=static_df)
+    store = from_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
+                       stat_exog=exog["stat"], static_df=static_df)
     if tell_unused:
-        known = {names.id_col, names.time_col, names.target_col, "available_mask", *exog["hist"], *exog["futr"]}
-        unused = [str(c) for c in frame if c not in known]
+        known = {*asdict(names).values(), "available_mask", *exog["hist"], *exog["futr"]}
+        unused = [str(c) for c in getattr(frame, "columns", frame) if c not in known]
         if unused:
             warnings.warn(f"columns that no model uses: {', '.join(unused)}; name them in futr_exog_list or "
-                          "hist_exog_list of a model to use them", stacklevel=3)
+                          "hist_exog_list of a model to use them", stacklevel=4)
     return store
+
+
+def exact_target(df: Any, store: SeriesStore, names: ColumnNames) -> np.ndarray:
+    """The target as the frame holds it, float64 [T] in the order of ``store``, NaN where missing.
+
+    The store keeps float32, which is enough to train on but would show 123456789 as 123456792 beside a forecast.
+    """
+    nw, pd = need("narwhals"), need("pandas")
+    frame = nw.from_native(pd.DataFrame(df) if isinstance(df, dict) else df, eager_only=True)
+    values = pd.to_numeric(pd.Series(frame[names.target_col].to_list(), dtype=object)).to_numpy(np.float64)
+    if names.id_col in frame.columns:
+        owner = pd.Index(store.ids).get_indexer(pd.Index(frame[names.id_col].to_list(), dtype=store.ids.dtype))
+    else:
+        owner = np.zeros(len(frame), np.int64)
+    clock = pd.Series(frame[names.time_col].to_list(), dtype=object)
+    if store.times.dtype.kind == "M":
+        clock = pd.to_datetime(clock, utc=True)
+    # Series are unique and sorted in the store, so ranking the frame's rows the same way aligns the two.
+    return np.where(store.mask, values[np.lexsort((clock.to_numpy(), owner))], np.nan)

@@ -62,7 +62,7 @@ COMMON: dict[str, Any] = {
 
 def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All arguments of a model's constructor by name, defaults filled in; unknown names are refused."""
-    signature = inspect.signature(cls.__init__)
+    signature = inspect.signature(cls)
     own = [n for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD and n != "self"]
     unknown = [k for k in kwargs if k not in own and k not in COMMON]
     if unknown:

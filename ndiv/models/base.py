@@ -109,7 +109,7 @@ class BaseModel(Module):
             raise ShapeError(f"{type(self).__name__}: insample_y has shape {list(y.shape)}", value=tuple(y.shape),
                              hint=f"it must be [B, {self.input_size}, n]")
         mask = batch.get("insample_mask")
-        found = []
+        found: list[Any] = []
         for kind, length in (("hist", self.input_size), ("futr", self.input_size + self.h), ("stat", None)):
             names = getattr(self, f"{kind}_exog_list")
             value = batch.get(f"{kind}_exog")
@@ -183,7 +183,7 @@ class BaseModel(Module):
             options = {"lr": self.base_lr, **(self.arguments["optimizer_kwargs"] or {})}
             self._optimizer = kind(self.parameters(), **options)
             self.base_lr = self._optimizer.lr
-        return self._optimizer  # type: ignore[no-any-return]
+        return self._optimizer
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """The training loss of a batch, recorded for backward."""
@@ -191,7 +191,7 @@ class BaseModel(Module):
         if "outsample_y" not in scaled:
             raise ShapeError(f"{type(self).__name__}: the batch has no outsample_y", hint="give outsample_y [B, h, n]")
         y_hat = self._unaffine(self.forward(scaled))
-        return self.loss(scaled["outsample_y"], y_hat, scaled.get("outsample_mask"))  # type: ignore[no-any-return]
+        return self.loss(scaled["outsample_y"], y_hat, scaled.get("outsample_mask"))
 
     def train_step(self, batch: Batch) -> float:
         """Forward, loss, gradient, clip, update. Returns the loss before the update.
@@ -342,7 +342,7 @@ class BaseModel(Module):
         for key in ("loss", "valid_loss"):
             if isinstance(options.get(key), dict):
                 options[key] = losses.from_config(options[key])
-        return cls(**options)  # type: ignore[no-any-return]
+        return cls(**options)
 
     def reset(self) -> BaseModel:
         """Fresh weights from random_seed, and a fresh optimizer."""
@@ -365,7 +365,7 @@ def _loss(loss: Any, key: str) -> losses.Loss:
             raise ConfigError(f"unknown {key} {loss!r}", value=loss, hint=closest(loss, losses.LOSSES))
         return losses.LOSSES[loss]()
     if isinstance(loss, type):
-        return loss()  # type: ignore[no-any-return]
+        return loss()
     if not isinstance(loss, losses.Loss):
         raise ConfigError(f"{key} must be a loss, not {loss!r}", value=loss, hint=closest(str(loss), losses.LOSSES))
     return loss

@@ -32,9 +32,9 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {"StepLR": StepLR}
 def scheduler(kind: Any, **kwargs: Any) -> Callable[[float, int], float]:
     """A schedule by name, or any callable (base_lr, step) -> lr as it is."""
     if callable(kind) and not isinstance(kind, type):
-        return kind  # type: ignore[no-any-return]
+        return kind
     if isinstance(kind, type):
-        return kind(**kwargs)  # type: ignore[no-any-return]
+        return kind(**kwargs)
     if kind not in SCHEDULERS:
         raise ConfigError(f"unknown lr_scheduler {kind!r}", value=kind, hint=closest(kind, SCHEDULERS))
-    return SCHEDULERS[kind](**kwargs)  # type: ignore[no-any-return]
+    return SCHEDULERS[kind](**kwargs)

@@ -15,6 +15,9 @@ from ..tape import apply
 from ._declare import ELEMENTWISE3, binary, elementwise_cost, mismatch_bad, numbers, text_bad, unary, unary_samples
 
 _NDIV_INTERNAL = True
+cos: Any  # gradient rules name ops that are declared further down
+log: Any
+sign: Any
 
 ADD, add = binary("add", "a + b, broadcast.", expr=lambda m, a, b: a + b, ref=np.add, linear=True, onnx="Add",
                   vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g))

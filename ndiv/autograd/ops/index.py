@@ -11,10 +11,12 @@ from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken, normalize_dims
 from ..tape import apply
 from ._declare import numbers
-from .shape import pad
 from .reduce import mean
+from .shape import pad
 
 _NDIV_INTERNAL = True
+SCATTER_ADD: Primitive  # each is the gradient of the other
+AVG_UNPOOL1D: Primitive
 
 
 def _gather_rule(attrs: dict[str, Any], x: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:

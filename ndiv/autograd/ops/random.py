@@ -12,6 +12,7 @@ from ..tape import apply
 from ._declare import numbers
 
 _NDIV_INTERNAL = True
+DROPOUT: Primitive  # its own gradient
 
 
 def _dropout(x: np.ndarray, p: float, key: int, stream: int) -> np.ndarray:

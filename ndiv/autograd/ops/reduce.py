@@ -77,6 +77,21 @@ MEAN = register(Primitive(
     samples=_samples, bad=_bad, cost=lambda attrs, ins, outs: float(np.prod(ins[0], dtype=float))))
 
 
+def _dims(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
+    dim = axis if axis is not None else dim
+    return {"dim": tuple(dim) if isinstance(dim, list) else dim, "keepdim": bool(keepdim if keepdims is None else keepdims)}
+
+
+def sum(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Sum over dim (an axis, several, or None for all)."""
+    return apply(SUM, (x,), _dims(dim, keepdim, axis, keepdims))
+
+
+def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Arithmetic mean over dim."""
+    return apply(MEAN, (x,), _dims(dim, keepdim, axis, keepdims))
+
+
 def _pick(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     hit = x == _spread(y, x, dim, keepdim)
     hit = hit if isinstance(hit, np.ndarray) else hit.data
@@ -116,21 +131,6 @@ SOFTMAX = register(Primitive(
                      Sample((numbers((0, 3)),), {"dim": 1}, "empty"), Sample((numbers(()),), {"dim": 0}, "0-d")],
     bad=lambda: [Bad((np.ones((2, 3)),), "dim 4 is not an axis", {"dim": 4})], strict=True,
     cost=lambda attrs, ins, outs: 13.0 * float(np.prod(ins[0], dtype=float))))
-
-
-def _dims(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
-    dim = axis if axis is not None else dim
-    return {"dim": tuple(dim) if isinstance(dim, list) else dim, "keepdim": bool(keepdim if keepdims is None else keepdims)}
-
-
-def sum(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Sum over dim (an axis, several, or None for all)."""
-    return apply(SUM, (x,), _dims(dim, keepdim, axis, keepdims))
-
-
-def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Arithmetic mean over dim."""
-    return apply(MEAN, (x,), _dims(dim, keepdim, axis, keepdims))
 
 
 def amax(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:

@@ -13,6 +13,7 @@ from ..tape import apply
 from ._declare import numbers
 
 _NDIV_INTERNAL = True
+PUT: Primitive  # the gradient of GETITEM
 
 
 def _ints(shape: Any) -> tuple[int, ...]:
@@ -86,7 +87,7 @@ def unsqueeze(x: Any, dim: int) -> Any:
 def _permute_rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
     """[*A] -> A in the order dims, which names each axis once"""
     dims = attrs["dims"]
-    if len(dims) != len(x) or set(d % max(len(x), 1) for d in dims) != set(range(len(x))):
+    if len(dims) != len(x) or {d % max(len(x), 1) for d in dims} != set(range(len(x))):
         raise RuleBroken(f"dims {list(dims)} is no order of {len(x)} axes", "name each axis once")
     return tuple(x[d] for d in dims)
 

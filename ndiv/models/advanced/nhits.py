@@ -16,13 +16,15 @@ variant="compat": as neuralforecast: the window runs backwards, the backcast is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, closest
-from ...nn import Dropout, Linear, Module, ModuleList, activation as activation_op
+from ...nn import Dropout, Linear, Module, ModuleList
+from ...nn import activation as activation_op
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class NHITS(BaseModel):
         if not units or not all(len(u) == 2 and min(u) >= 1 for u in units):
             raise ConfigError(f"NHITS: mlp_units must be pairs of positive widths, not {units!r}", value=units,
                               hint="for example [[512, 512], [512, 512]]")
-        for before, after in zip(units, units[1:], strict=False):
+        for before, after in pairwise(units):
             if before[1] != after[0]:
                 raise ConfigError(f"NHITS: mlp_units do not chain: {list(before)} is followed by {list(after)}", value=units,
                                   hint="each pair must begin with the width that the pair before ends with")

@@ -6,6 +6,7 @@ futr, stat] -> num_layers hidden layers of hidden_size -> h * outputs.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...autograd.ops import FUNCTIONS
@@ -41,7 +42,7 @@ class MLP(BaseModel):
         size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)
                 + len(self.stat_exog_list))
         widths = [size, *[hidden_size] * num_layers]
-        self.mlp = ModuleList(Linear(a, b, activation="relu") for a, b in zip(widths, widths[1:], strict=False))
+        self.mlp = ModuleList(Linear(a, b, activation="relu") for a, b in pairwise(widths))
         self.out = Linear(hidden_size, self.h * self.n_out)
 
     def forward(self, batch: Batch) -> Any:

@@ -1,0 +1,252 @@
+"""`NeuralForecast`: the object that users hold; names and defaults are neuralforecast's.
+
+Contract: data are checked when they come in, models see a `SeriesStore` and answer arrays, and what goes out is the
+kind of frame that came in. A failed call leaves the object as it was, apart from the weights of models that trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ndiv.data.frames import to_frame
+from ndiv.data.scalers import SERIES_SCALERS
+from ndiv.data.store import SeriesStore
+from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
+
+from . import future, persistence
+from .columns import exog_names, head, output_columns, view
+from .reading import ColumnNames, as_frame, exact_target, read_store
+from .scaling import LocalScaler
+
+__all__ = ["NeuralForecast"]
+
+
+class NeuralForecast:
+    """Train models on a frame of series and forecast them.
+
+    models             one or more models of `ndiv.models`, all with the same ``h``
+    freq               step between times: pandas alias ("h", "MS"), polars duration ("1h"), whole number, or None to
+                       infer it from the data
+    local_scaler_type  scale each series before training: "standard", "robust", "robust-iqr", "minmax", "boxcox"
+
+    Raises `ConfigError` (E0010) for no models, different horizons, an unknown freq or scaler.
+
+    >>> from ndiv import NeuralForecast
+    >>> from ndiv.models import NLinear
+    >>> from ndiv.utils import AirPassengersDF
+    >>> nf = NeuralForecast([NLinear(h=12, input_size=24, max_steps=5)], freq="ME")
+    >>> nf.fit(AirPassengersDF).predict().columns.tolist()
+    ['unique_id', 'ds', 'NLinear']
+    """
+
+    def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None) -> None:
+        self.models: list[Any] = _checked_models(models)
+        self.h: int = self.models[0].h
+        if isinstance(freq, str):
+            from ndiv.data.frequency import Frequency
+
+            Frequency(freq)
+        if local_scaler_type is not None and local_scaler_type not in SERIES_SCALERS:
+            raise ConfigError(f"unknown local_scaler_type {local_scaler_type!r}", value=local_scaler_type,
+                              hint=closest(local_scaler_type, SERIES_SCALERS))
+        self.freq = freq
+        self.local_scaler_type = local_scaler_type
+        self.columns = ColumnNames()
+        self.dataset: SeriesStore | None = None  # the series of fit, in their own units
+        self.fitted_freq: Any = None  # freq, or what was inferred
+        self.scaler: LocalScaler | None = None
+        output_columns(self.models)
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(m.alias or type(m).__name__) for m in self.models)
+        return f"NeuralForecast([{names}], h={self.h}, freq={self.freq!r})"
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, use_init_models: bool = False,
+            verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds",
+            target_col: str = "y") -> NeuralForecast:
+        """Train every model; a second call goes on from the weights of the first.
+
+        df               long frame (pandas, polars) or path of a CSV or Parquet file; None: the series of the last fit.
+                         NaN in the target means missing
+        static_df        one row a series, for models with ``stat_exog_list``
+        val_size         steps at the end of each series that validate and are not trained on
+        use_init_models  start again from fresh weights
+        verbose          None: a progress bar on a terminal; True: also lines elsewhere; False: silent
+
+        Raises `EmptyDataError` (E0003), `FeatureError` (E0004), `HorizonError` (E0005, a series too short),
+        `ConfigError` (E0010), `DataError` (E0011: duplicates, gaps, text, infinities ...), `NonFiniteError` (E0009).
+        """
+        if df is None:
+            store, columns = self._stored(), self.columns
+        else:
+            columns = ColumnNames(id_col, time_col, target_col)
+            output_columns(self.models, (id_col, time_col))
+            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
+        scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose)
+        self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
+        return self
+
+    def train(self, store: SeriesStore, val_size: int = 0, *, use_init_models: bool = False,
+              verbose: bool | None = None) -> LocalScaler | None:
+        """Train the models on a store, and return the scaler of its series; ``dataset`` stays as it is."""
+        scaler = None
+        if self.local_scaler_type is not None:
+            # Statistics may not see the validation rows, as nothing else that training uses may.
+            known = head(store, store.split(val_size)["train"][1]) if val_size else store
+            scaler = LocalScaler(self.local_scaler_type).fit(known)
+        scaled = store if scaler is None else scaler.transform(store)
+        for model in self.models:
+            if use_init_models:
+                model.reset()
+            model.fit_store(view(scaled, model), val_size, 0, verbose=verbose)
+        return scaler
+
+    # -- forecasting -----------------------------------------------------------------------------------------------
+
+    def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, h: int | None = None) -> Any:
+        """Forecasts of the ``h`` steps after the end of each series: id, time, one column for each model output.
+
+        df        None: the series of fit. Else a frame or path with the history to forecast from; its series may be new
+                  and may be shorter than the models' input
+        futr_df   future values of the covariates in ``futr_exog_list``, for each series and step
+        h         steps to return, at most the models' ``h`` (the default)
+
+        Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
+        `HorizonError` (E0005), and for ``df`` what `fit` raises.
+        """
+        self._check_fitted()
+        steps = self._steps(h)
+        store = self._history(df, static_df)
+        values = self._future_values(store, futr_df)
+        forecasts = self.forecast(store, values, self.scaler)
+        columns = {name: array[:, :steps] for name, array in forecasts.items()}
+        return to_frame(store.ids, future.future_index(store, self.h)[:, :steps], columns, like=store.origin)
+
+    def forecast(self, store: SeriesStore, futr: np.ndarray | None, scaler: LocalScaler | None) -> dict[str, np.ndarray]:
+        """Forecasts after the end of a store's series: output column -> float64 [S, h], in the units of the data.
+
+        ``futr``: float32 [S, h, F], covariates in the order of ``store.futr_names``.
+        """
+        scaled = store if scaler is None else scaler.transform(store)
+        columns: dict[str, np.ndarray] = {}
+        for model, names in zip(self.models, output_columns(self.models), strict=True):
+            own = list(model.futr_exog_list or ())
+            ahead = None if futr is None or not own else futr[:, :, [store.futr_names.index(n) for n in own]]
+            values = np.asarray(model.predict_store(view(scaled, model), ahead), np.float64)
+            if scaler is not None:
+                values = scaler.inverse(values, store)
+            columns.update((name, values[:, :, k]) for k, name in enumerate(names))
+        return columns
+
+    def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int = 1, step_size: int | None = 1,
+                         val_size: int = 0, refit: bool | int = False, *, verbose: bool | None = None,
+                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y") -> Any:
+        """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
+
+        step_size  steps from one cutoff to the next; None: ``h``, so that windows do not overlap
+        val_size   validation steps just before each cutoff that models are trained for
+        refit      False: train once, before the first cutoff; True: before each; a number k: before each k-th
+
+        Models always start from fresh weights, so nothing after a cutoff can have been seen. Returns id, time, cutoff
+        (the last time known to the forecast), the target, one column for each model output. Raises what `fit` raises.
+        """
+        from .backtest import backtest
+
+        if df is None:
+            store, columns, target = self._stored(), self.columns, None
+        else:
+            columns = ColumnNames(id_col, time_col, target_col)
+            output_columns(self.models, (id_col, time_col, target_col, "cutoff"))
+            df = as_frame(df, columns)
+            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
+            target = exact_target(df, store, columns)
+        frame, scaler = backtest(self, store, columns, target, n_windows=n_windows, step_size=step_size,
+                                 val_size=val_size, refit=refit, verbose=verbose)
+        self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
+        return frame
+
+    # -- future covariates -----------------------------------------------------------------------------------------
+
+    def make_future_dataframe(self, df: Any = None) -> Any:
+        """The (id, time) rows of the forecast: what ``futr_df`` must cover. Raises `NotFittedError` (E0001)."""
+        self._check_fitted()
+        return future.future_frame(self._history(df, None, covariates=False), self.h)
+
+    def get_missing_future(self, futr_df: Any, df: Any = None) -> Any:
+        """The rows of `make_future_dataframe` that ``futr_df`` lacks. Raises `NotFittedError` (E0001)."""
+        self._check_fitted()
+        store = self._history(df, None, covariates=False)
+        return future.missing_rows(store, self.h, as_frame(futr_df, self.columns), self.columns.id_col,
+                                   self.columns.time_col)
+
+    # -- saving ----------------------------------------------------------------------------------------------------
+
+    def save(self, path: Any, overwrite: bool = False, save_dataset: bool = True) -> None:
+        """Write a folder of JSON and safetensors that `load` reads; no pickle.
+
+        ``save_dataset=False`` leaves the series out: `predict` then needs ``df``. Raises `NotFittedError` (E0001),
+        `FileExists` (E0006) for a folder that is not empty, `FileError` (E0006).
+        """
+        self._check_fitted()
+        persistence.save(self, path, overwrite, save_dataset)
+
+    @staticmethod
+    def load(path: Any) -> NeuralForecast:
+        """What `save` wrote, with forecasts equal to the bit; `FileError` (E0006) for anything else."""
+        return persistence.load(path)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def _check_fitted(self) -> None:
+        if self.fitted_freq is None or not all(m.fitted for m in self.models):
+            raise NotFittedError("the models are not trained", hint="Call fit(df) first, or NeuralForecast.load(path).")
+
+    def _stored(self) -> SeriesStore:
+        if self.dataset is None:
+            if self.fitted_freq is None:
+                raise NotFittedError("there is no data", hint="Pass df.")
+            raise ConfigError("the series were not saved with the models", value=None, hint="Pass df.")
+        return self.dataset
+
+    def _history(self, df: Any, static_df: Any, covariates: bool = True) -> SeriesStore:
+        if df is None:
+            return self._stored()
+        none: dict[str, list[str]] = {"hist": [], "futr": [], "stat": []}
+        return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df)
+
+    def _future_values(self, store: SeriesStore, futr_df: Any) -> np.ndarray | None:
+        frame = None if futr_df is None else as_frame(futr_df, self.columns)
+        return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col)
+
+    def _steps(self, h: int | None) -> int:
+        if h is None:
+            return self.h
+        if isinstance(h, bool) or not isinstance(h, (int, np.integer)) or h < 1:
+            raise ConfigError(f"h must be a whole number of at least 1, got {h!r}", value=h)
+        if h > self.h:
+            raise HorizonError(f"h={h} is more than the {self.h} steps that the models were trained for", value=h,
+                               hint=f"Pass h <= {self.h}, or train models with h={h}.")
+        return int(h)
+
+
+def _checked_models(models: Any) -> list[Any]:
+    found = list(models) if isinstance(models, Sequence) and not isinstance(models, str) else [models]
+    if not found:
+        raise ConfigError("there are no models", value=[], hint="Pass at least one, such as NHITS(h=12, input_size=24).")
+    for model in found:
+        if isinstance(model, type) or not hasattr(model, "fit_store"):
+            what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+            raise ConfigError(f"models must be models of ndiv.models, got {what}", value=what,
+                              hint="Pass objects, such as NHITS(h=12, input_size=24).")
+    if len({id(m) for m in found}) < len(found):
+        raise ConfigError("the same model object is given twice", value=len(found), hint="Make one object for each.")
+    horizons = sorted({m.h for m in found})
+    if len(horizons) > 1:
+        raise ConfigError(f"the models have different horizons: h = {', '.join(map(str, horizons))}", value=horizons,
+                          hint="Give every model the same h.")
+    return found

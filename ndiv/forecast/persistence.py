@@ -1,0 +1,181 @@
+"""A fitted `NeuralForecast` as a folder: one JSON file and safetensors files, no code and no pickle.
+
+    ndiv.json              format, version, frequency, column names, model settings, ids, checksums of the files below
+    model_0.safetensors    weights of the first model, and so on
+    series.safetensors     the stored series (unless save_dataset=False)
+    scaler.safetensors     statistics of local_scaler_type, where one was used
+
+Contract: `load` gives the same forecasts to the bit, or raises `FileError` (E0006). File names are fixed by the format,
+never read from the file; every file must match its checksum, so a half-written folder is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndiv._version import __version__
+from ndiv.data.scalers import SeriesScaler
+from ndiv.data.store import SeriesStore
+from ndiv.errors import FileError, FileExists, NdivError
+
+from . import identifiers
+from .reading import ColumnNames
+from .scaling import LocalScaler
+
+if TYPE_CHECKING:
+    from .core import NeuralForecast
+
+__all__ = ["load", "save"]
+
+FORMAT, VERSION, MANIFEST = "ndiv-forecast", 1, "ndiv.json"
+_MANIFEST_LIMIT = 1 << 30  # bytes; ten million ids fit, a mistaken path to something huge does not
+
+
+# -- saving --------------------------------------------------------------------------------------------------------
+
+
+def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> None:
+    """Write the folder ``path``; called by `NeuralForecast.save` once everything is fitted."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExists(f"{folder} is a file", value=str(folder), hint="Give the path of a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise FileExists(f"{folder} exists and is not empty", value=str(folder),
+                         hint="Pass overwrite=True to replace what was saved there, or choose another path.")
+    store = nf.dataset
+    manifest: dict[str, Any] = {
+        "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
+        "local_scaler_type": nf.local_scaler_type, "models": [m.config() for m in nf.models],
+        "scaler_ids": None, "series": None}
+    files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
+    if nf.scaler is not None:
+        files["scaler.safetensors"], _ = nf.scaler.scaler.to_arrays()
+        manifest["scaler_ids"] = identifiers.encode(nf.scaler.ids)
+    if save_dataset and store is not None:
+        files["series.safetensors"], meta = store.to_arrays()
+        manifest["series"] = {**meta, "ids": identifiers.encode(store.ids)}
+    try:
+        text = json.dumps(manifest | {"files": dict.fromkeys(files, "")})  # nothing is written if this cannot be
+    except (TypeError, ValueError) as error:
+        raise FileError(f"the settings of these models cannot be written as JSON: {error}", value=str(folder),
+                        hint="Use losses and optimizers by name or class of ndiv.") from None
+    del text
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest["files"] = {name: _write(folder / name, arrays) for name, arrays in files.items()}
+        _replace(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+        for old in [*folder.glob("model_*.safetensors"), folder / "scaler.safetensors", folder / "series.safetensors"]:
+            if old.name not in files and old.exists():
+                old.unlink()
+    except OSError as error:
+        raise FileError(f"{folder} could not be written: {error.strerror or error}", value=str(folder),
+                        hint="Check the folder and the free space.") from None
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    from safetensors.numpy import save as to_bytes
+
+    data = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    _replace(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(data)
+    os.replace(partial, path)  # a crash leaves the old file, never half a new one
+
+
+# -- loading -------------------------------------------------------------------------------------------------------
+
+
+def load(path: Any) -> NeuralForecast:
+    """The object that `save` wrote; see `NeuralForecast.load`."""
+    from ndiv.models.base import BaseModel
+
+    from .core import NeuralForecast
+
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    try:
+        models = []
+        for k, config in enumerate(manifest["models"]):
+            model = BaseModel.from_config(config)
+            model.load_state_dict(_read(folder, manifest, f"model_{k}.safetensors"))
+            model.fitted = True
+            models.append(model)
+        nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"])
+        nf.columns = ColumnNames(**manifest["columns"])
+        nf.fitted_freq = manifest["freq"]
+        if manifest["scaler_ids"] is not None:
+            nf.scaler = LocalScaler(manifest["local_scaler_type"])
+            nf.scaler.ids = identifiers.decode(manifest["scaler_ids"])
+            nf.scaler.scaler = SeriesScaler.from_arrays(_read(folder, manifest, "scaler.safetensors"),
+                                                        {"name": manifest["local_scaler_type"]})
+            if nf.scaler.scaler.stats_ is None or nf.scaler.scaler.stats_.shape != (len(nf.scaler.ids), 2):
+                raise ValueError("the scaler does not have one row of statistics for each id")
+        if manifest["series"] is not None:
+            meta = dict(manifest["series"])
+            ids = identifiers.decode(meta["ids"])
+            meta.update(ids=np.zeros(len(ids)), ids_dtype="float64")
+            nf.dataset = SeriesStore.from_arrays(_read(folder, manifest, "series.safetensors"), meta)
+            nf.dataset.ids = ids
+        return nf
+    except FileError:
+        raise
+    except NdivError as error:
+        raise FileError(f"{folder} holds settings or arrays that are not valid: {error.message}", value=str(folder),
+                        hint=error.hint) from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise FileError(f"{folder / MANIFEST} is damaged: {type(error).__name__} {error}", value=str(folder),
+                        hint="Save the models again.") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        if file.stat().st_size > _MANIFEST_LIMIT:
+            raise FileError(f"{file} is too large", value=str(file))
+        manifest = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        what = "has no ndiv.json, so nothing was saved there" if folder.is_dir() else "does not exist"
+        raise FileError(f"{folder} {what}", value=str(folder), hint="Give the folder that save(path) wrote.") from None
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"{file} could not be read: {error.strerror or error}", value=str(file)) from None
+    except (ValueError, RecursionError):
+        raise FileError(f"{file} is not JSON", value=str(file), hint="Give the folder that save(path) wrote.") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FileError(f"{file} was not written by NeuralForecast.save", value=str(file),
+                        hint="Give the folder that save(path) wrote.")
+    if manifest.get("version") != VERSION:
+        raise FileError(f"{file} has format version {manifest.get('version')!r}; this ndiv reads {VERSION}",
+                        value=manifest.get("version"), hint=f"It was saved by ndiv {manifest.get('ndiv')}; update ndiv.")
+    return manifest
+
+
+def _read(folder: Path, manifest: dict[str, Any], name: str) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    file = folder / name
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise FileError(f"{file} could not be read: {error.strerror or error}", value=str(file),
+                        hint="The folder is not complete; save again.") from None
+    if hashlib.sha256(data).hexdigest() != manifest["files"][name]:
+        raise FileError(f"{file} is damaged or from another save: its checksum is wrong", value=str(file),
+                        hint="Copy the whole folder again, or save again.")
+    try:
+        return from_bytes(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise FileError(f"{file} is not a safetensors file: {error}", value=str(file)) from None
