@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -21,6 +22,10 @@ def pytest_report_header() -> str:
 
     facts = ndiv.info()
     return f"ndiv {facts['ndiv']}: backend {facts['backend']}, isa {facts['isa']} of {facts['isas']}, numpy {facts['numpy']}"
+
+
+# Comparisons with other libraries need those libraries: tests/peers/README.md.
+collect_ignore_glob = ["peers/*"] if importlib.util.find_spec("neuralforecast") is None else []
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,24 @@ def test_readme_begins_with_the_demo_and_the_tests() -> None:
 def test_core_dependencies_are_few() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split(r"[<>=!~ ]", d)[0] for d in project["dependencies"]} == {"numpy", "cffi", "safetensors"}
+
+
+BENCHMARKS = sorted((ROOT / "asv_bench" / "benchmarks").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=label)
+def test_benchmarks_run(path: Path) -> None:
+    """Each benchmark's setup and timed method once, with its first parameters, so that none of them goes stale."""
+    module = runpy.run_path(str(path))
+    ran = 0
+    for cls in [c for c in module.values() if isinstance(c, type) and c.__module__ == "<run_path>"]:
+        params = getattr(cls, "params", [])
+        lists = params if params and isinstance(params[0], (list, tuple)) else [params] if params else []
+        first = [values[-1] for values in lists]  # "numpy" comes after "native": it is there without a compiler too
+        for name in dir(cls):
+            if name.startswith(("time_", "peakmem_")):
+                benchmark = cls()
+                getattr(benchmark, "setup", lambda *_: None)(*first)
+                getattr(benchmark, name)(*first)
+                ran += 1
+    assert ran or path.stem == "importing"  # whose methods start interpreters; asv runs them

@@ -6,6 +6,8 @@ import numpy as np
 
 import ndiv
 
+SHAPES = {"32x64": (32, 64), "256x256": (256, 256)}  # rows x width
+
 
 def arrays(rows: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Input [rows, width], weight [width, width] and bias [width], float32."""
@@ -17,25 +19,26 @@ def arrays(rows: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class LinearTanh:
     """One layer tanh(x W' + b), summed, forward and backward."""
 
-    params = [(32, 64), (256, 256)]
-    param_names = ["rows, width"]
+    params = list(SHAPES)
+    param_names = ["shape"]
 
-    def setup(self, shape: tuple[int, int]) -> None:
-        self.x, self.w, self.b = arrays(*shape)
-        self.layer = ndiv.nn.Linear(shape[1], shape[1], activation="tanh")
+    def setup(self, shape: str) -> None:
+        rows, width = SHAPES[shape]
+        self.x, self.w, self.b = arrays(rows, width)
+        self.layer = ndiv.nn.Linear(width, width, activation="tanh")
         self.layer.load_state_dict({"weight": self.w, "bias": self.b})
         self.input = ndiv.tensor(self.x)
 
-    def time_ndiv(self, shape: tuple[int, int]) -> None:
+    def time_ndiv(self, shape: str) -> None:
         self.layer.zero_grad()
         self.layer(self.input).sum().backward()
 
-    def time_numpy(self, shape: tuple[int, int]) -> None:
+    def time_numpy(self, shape: str) -> None:
         y = np.tanh(self.x @ self.w.T + self.b)
         g = 1.0 - y * y
         y.sum(), g.T @ self.x, g.sum(axis=0)
 
-    def time_forward_only(self, shape: tuple[int, int]) -> None:
+    def time_forward_only(self, shape: str) -> None:
         with ndiv.no_grad():
             self.layer(self.input)
 

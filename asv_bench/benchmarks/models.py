@@ -53,7 +53,7 @@ class Fit:
         self.df = AirPassengersDF
 
     def _fit(self) -> None:
-        nf = ndiv.NeuralForecast(models=[ndiv.models.NLinear(h=12, input_size=24, max_steps=20)], freq="MS")
+        nf = ndiv.NeuralForecast(models=[ndiv.models.NLinear(h=12, input_size=24, max_steps=20)], freq="ME")
         nf.fit(self.df)
         nf.predict()
 

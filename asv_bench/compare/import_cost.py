@@ -8,6 +8,7 @@ The first row is the interpreter alone; "first use" also loads the engine and ma
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -36,8 +37,9 @@ print(taken, resident)
 
 def measure(statement: str) -> tuple[float, float]:
     """(seconds, resident MB) of one statement in a fresh interpreter."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # installed packages have bytecode
     done = subprocess.run([sys.executable, "-c", MEASURE.format(statement=statement)], capture_output=True, text=True,
-                          check=True)
+                          check=True, env=env)
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 

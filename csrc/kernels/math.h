@@ -37,12 +37,16 @@ static inline vf v_exp(vf x) {
     return vf_ldexp(vf_add(m, vf_set1(1.0f)), n);
 }
 
-/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1), computed with 2^(n-1) so that n = 128 does not overflow early. */
-static inline vf v_expm1(vf x) {
+/* (e^x - 1) / 2 = 2^(n-1) (e^r - 1) + (2^(n-1) - 1/2) for -20 <= x <= 89; the half keeps n = 128 from overflowing. */
+static inline vf half_expm1(vf x) {
     vi n;
-    const vf m = exp_reduced(at_most(at_least(x, -20.0f), 89.0f), &n);
+    const vf m = exp_reduced(x, &n);
     const vf s = vf_pow2(vi_sub(n, vi_set1(1)));
-    const vf half = vf_fma(m, s, vf_sub(s, vf_set1(0.5f)));
+    return vf_fma(m, s, vf_sub(s, vf_set1(0.5f)));
+}
+
+static inline vf v_expm1(vf x) {
+    const vf half = half_expm1(at_most(at_least(x, -20.0f), 89.0f));
     const vm small = vf_lt(vf_abs(x), vf_set1(0x1p-25f)); /* x itself: keeps the sign of zero, and subnormals */
     return vf_blend(small, x, vf_add(half, half));
 }
@@ -69,11 +73,11 @@ static inline vf v_log1p(vf x) {
     return vf_blend(vf_eq(x, minus_one), vf_neg(inf), y);
 }
 
-/* tanh |x| = t / (t + 2), t = e^(2|x|) - 1. */
+/* tanh |x| = h / (h + 1), h = (e^(2|x|) - 1) / 2. */
 static inline vf v_tanh(vf x) {
     const vf a = at_most(vf_abs(x), 10.0f);
-    const vf t = v_expm1(vf_add(a, a));
-    return vf_copysign(vf_div(t, vf_add(t, vf_set1(2.0f))), x);
+    const vf h = half_expm1(vf_add(a, a));
+    return vf_copysign(vf_div(h, vf_add(h, vf_set1(1.0f))), x);
 }
 
 /* 1 / (1 + e^-x), with e^-|x| so that nothing overflows and the negative tail keeps its relative accuracy. */

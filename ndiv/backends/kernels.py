@@ -82,17 +82,14 @@ def _quiet(function: F) -> F:
 # elementary functions -----------------------------------------------------------------------------------------------
 
 def _sigmoid(x: Array) -> Array:
-    z = np.exp(-np.abs(x))
-    return np.where(x < 0, z, x.dtype.type(1)) / (1 + z)
+    """1 / (1 + e^-x), written so that nothing overflows: the numerator is 1 for x >= 0."""
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 def _sigmoid_pair(x: Array) -> tuple[Array, Array]:
-    """sigmoid(x), and 1 - sigmoid(x) without cancellation."""
-    z = np.exp(-np.abs(x))
-    r = 1 / (1 + z)
-    q = z * r
-    negative = x < 0
-    return np.where(negative, q, r), np.where(negative, r, q)
+    """sigmoid(x), and 1 - sigmoid(x) = sigmoid(-x) without cancellation."""
+    r = 1 / (1 + np.exp(-np.abs(x)))
+    return np.exp(np.minimum(x, 0)) * r, np.exp(np.minimum(-x, 0)) * r
 
 
 def _softplus(x: Array) -> Array:
@@ -127,7 +124,7 @@ def _normal(x: Array) -> tuple[Array, Array]:
     """The standard normal distribution function and exp(-x^2 / 2)."""
     a = np.abs(x)
     bell = np.exp(-0.5 * a * a)
-    q = np.where(bell > 0, 0.5 * bell * _erfcx(np.minimum(a, 50) * math.sqrt(0.5)), bell)
+    q = 0.5 * bell * _erfcx(np.minimum(a, 50) * math.sqrt(0.5))
     return np.where(x < 0, q, 1 - q), bell
 
 
@@ -186,9 +183,9 @@ def _act(z: Array, act: str) -> Array:
     if act == "relu":
         return np.maximum(z, 0)
     if act == "leaky_relu":
-        return np.where(z > 0, z, z * LEAKY_SLOPE)
+        return np.maximum(z, z * LEAKY_SLOPE)
     if act == "elu":
-        return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+        return np.maximum(z, 0) + np.expm1(np.minimum(z, 0))  # one of the two is 0
     if act == "tanh":
         return np.tanh(z)
     if act == "sigmoid":
@@ -201,13 +198,13 @@ def _act(z: Array, act: str) -> Array:
         return _gated(z, _normal(z)[0])
     if act == "gelu_tanh":
         return _gated(z, _sigmoid(_gelu_2u(z)))
-    return np.where(z > 0, SELU_LAMBDA * z, SELU_LAMBDA * SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+    return SELU_LAMBDA * np.maximum(z, 0) + SELU_LAMBDA * SELU_ALPHA * np.expm1(np.minimum(z, 0))
 
 
 def _slope(s: Array, act: str) -> Array:
     """The derivative from the saved array."""
     if act == "elu":
-        return s + 1
+        return np.minimum(s, 0) + 1
     if act == "tanh":
         return 1 - s * s
     if act == "sigmoid":
@@ -232,8 +229,6 @@ def _act_bwd(g: Array, s: Array, act: str) -> Array:
         return np.where(s > 0, g, g.dtype.type(0))
     if act == "leaky_relu":
         return np.where(s > 0, g, g * LEAKY_SLOPE)
-    if act == "elu":
-        return np.where(s > 0, g, g * (s + 1))
     if act == "selu":
         return np.where(s > 0, g * SELU_LAMBDA, g * (s + SELU_LAMBDA * SELU_ALPHA))
     return g * _slope(s, act)
@@ -290,6 +285,8 @@ def layer_norm_bwd(g: Array, x: Array, gamma: Array | None, mean: Array,
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_CHUNK = 8192  # blocks at a time, so that the six work arrays stay in cache
 
 
 @_quiet
@@ -301,15 +298,33 @@ def philox_u32(key: int, stream: int, block: int, n: int) -> Array:
     >>> [hex(int(w)) for w in philox_u32(0, 0, 0, 2)]
     ['0x6627e8d5', '0xe169c58d']
     """
-    blocks = np.arange((n + 3) // 4, dtype=np.uint64) + np.uint64(block)
-    c0, c1 = blocks & _LOW, blocks >> _HALF
-    c2, c3 = np.full_like(blocks, stream & 0xFFFFFFFF), np.full_like(blocks, stream >> 32)
+    out = np.empty(((n + 3) // 4, 4), np.uint32)
+    for start in range(0, len(out), _CHUNK):
+        part = out[start:start + _CHUNK]
+        counters = np.arange(len(part), dtype=np.uint64) + np.uint64((block + start) & 0xFFFFFFFFFFFFFFFF)
+        _philox_rounds(key, stream, counters, part)
+    return out.reshape(-1)[:n]
+
+
+def _philox_rounds(key: int, stream: int, counters: Array, out: Array) -> None:
+    """out[i] = the four words of the block at (counters[i], stream): ten rounds on 32-bit words held in uint64."""
+    c0, c1 = counters & _LOW, counters >> _HALF
+    c2, c3 = np.full_like(c0, stream & 0xFFFFFFFF), np.full_like(c0, stream >> 32)
+    p0, p1 = np.empty_like(c0), np.empty_like(c0)
     for r in range(10):
-        k0 = np.uint64(((key & 0xFFFFFFFF) + r * 0x9E3779B9) & 0xFFFFFFFF)
-        k1 = np.uint64(((key >> 32) + r * 0xBB67AE85) & 0xFFFFFFFF)
-        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n]
+        np.multiply(c0, _M0, out=p0)
+        np.multiply(c2, _M1, out=p1)
+        # c0, c1, c2, c3 = high(p1) ^ c1 ^ key0, low(p1), high(p0) ^ c3 ^ key1, low(p0)
+        np.right_shift(p1, _HALF, out=c0)
+        c0 ^= c1
+        c0 ^= np.uint64(((key & 0xFFFFFFFF) + r * 0x9E3779B9) & 0xFFFFFFFF)
+        np.bitwise_and(p1, _LOW, out=c1)
+        np.right_shift(p0, _HALF, out=c2)
+        c2 ^= c3
+        c2 ^= np.uint64(((key >> 32) + r * 0xBB67AE85) & 0xFFFFFFFF)
+        np.bitwise_and(p0, _LOW, out=c3)
+    for word, c in enumerate((c0, c1, c2, c3)):
+        out[:, word] = c
 
 
 @_quiet

@@ -96,7 +96,7 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
                            hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
     values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col)
     if unused:
-        warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=3)
+        warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=4)
     return values
 
 

@@ -32,7 +32,7 @@ from .scaling import LocalScaler
 if TYPE_CHECKING:
     from .core import NeuralForecast
 
-__all__ = ["load", "save"]
+__all__ = ["check_target", "load", "save"]
 
 FORMAT, VERSION, MANIFEST = "ndiv-forecast", 1, "ndiv.json"
 _MANIFEST_LIMIT = 1 << 30  # bytes; ten million ids fit, a mistaken path to something huge does not
@@ -41,14 +41,20 @@ _MANIFEST_LIMIT = 1 << 30  # bytes; ten million ids fit, a mistaken path to some
 # -- saving --------------------------------------------------------------------------------------------------------
 
 
-def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> None:
-    """Write the folder ``path``; called by `NeuralForecast.save` once everything is fitted."""
+def check_target(path: Any, overwrite: bool) -> Path:
+    """The folder to save to; `FileExists` (E0006) when it is a file, or not empty and ``overwrite`` is False."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise FileExists(f"{folder} is a file", value=str(folder), hint="Give the path of a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise FileExists(f"{folder} exists and is not empty", value=str(folder),
-                         hint="Pass overwrite=True to replace what was saved there, or choose another path.")
+                         hint="Choose another path, or pass overwrite=True to replace what was saved there.")
+    return folder
+
+
+def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> None:
+    """Write the folder ``path``; called by `NeuralForecast.save` once everything is fitted."""
+    folder = check_target(path, overwrite)
     store = nf.dataset
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
@@ -62,11 +68,10 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         files["series.safetensors"], meta = store.to_arrays()
         manifest["series"] = {**meta, "ids": identifiers.encode(store.ids)}
     try:
-        text = json.dumps(manifest | {"files": dict.fromkeys(files, "")})  # nothing is written if this cannot be
+        json.dumps(manifest)  # tried before anything is written
     except (TypeError, ValueError) as error:
         raise FileError(f"the settings of these models cannot be written as JSON: {error}", value=str(folder),
                         hint="Use losses and optimizers by name or class of ndiv.") from None
-    del text
     try:
         folder.mkdir(parents=True, exist_ok=True)
         manifest["files"] = {name: _write(folder / name, arrays) for name, arrays in files.items()}

@@ -49,7 +49,7 @@ def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]
         unused = [str(c) for c in getattr(frame, "columns", frame) if c not in known]
         if unused:
             warnings.warn(f"columns that no model uses: {', '.join(unused)}; name them in futr_exog_list or "
-                          "hist_exog_list of a model to use them", stacklevel=4)
+                          "hist_exog_list of a model to use them", stacklevel=3)
     return store
 
 

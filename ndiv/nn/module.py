@@ -44,8 +44,9 @@ class Module:
         self.__dict__.update(_parameters={}, _modules={}, _buffers={}, training=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for kind in ("_parameters", "_modules"):
-            self.__dict__[kind].pop(name, None)
+        for kind, cls in (("_parameters", Parameter), ("_modules", Module)):
+            if not isinstance(value, cls):  # a replacement of the same kind keeps its place in the order
+                self.__dict__[kind].pop(name, None)
         if isinstance(value, Parameter):
             self._parameters[name] = value
         elif isinstance(value, Module):

@@ -148,6 +148,7 @@ _COMPARE = {
     name: register(Primitive(
         name, ("a", "b"), "[*A] [*B] -> [broadcast(*A, *B)]", ref=ufunc, vjp=(None, None), analytic=False,
         kinks="a == b", onnx=onnx, bad=mismatch_bad(),
+        decompose=None if onnx else lambda a, b: where(eq(a, b), False, True),
         samples=lambda: [Sample((numbers((3, 1)), numbers((4,), seed=1)), {}, "broadcast"),
                          Sample((numbers((0, 2)), 0.5), {}, "empty"), Sample((numbers(()), numbers((2,))), {}, "0-d")]))
     for name, ufunc, onnx in [("gt", np.greater, "Greater"), ("ge", np.greater_equal, "GreaterOrEqual"),

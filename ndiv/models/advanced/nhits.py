@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, closest
 from ...nn import Dropout, Linear, Module, ModuleList
@@ -58,10 +56,10 @@ class NHITSBlock(Module):
         self.theta = Linear(units[-1][1], self.back + self.knots * self.n_out)
 
     def forward(self, x: Any, hist: Any, futr: Any, stat: Any) -> tuple[Any, Any]:
-        b = x.shape[0]
+        b, permute = x.shape[0], FUNCTIONS["permute"]
         parts = [self._sample(x)]
-        parts += [self._sample(c.transpose(0, 2, 1) if isinstance(c, np.ndarray) else c.permute(0, 2, 1)).reshape(b, -1)
-                  for c in (hist, futr) if c is not None]
+        # covariates are pooled along time, then flattened time-major
+        parts += [permute(self._sample(permute(c, 0, 2, 1)), 0, 2, 1).reshape(b, -1) for c in (hist, futr) if c is not None]
         if stat is not None:
             parts.append(stat)
         z = parts[0] if len(parts) == 1 else FUNCTIONS["cat"](parts, dim=1)
@@ -151,6 +149,8 @@ class NHITS(BaseModel):
         if self.variant == "compat":
             parts.append(y[:, -1:])
             x, on = x[:, ::-1], None if on is None else on[:, ::-1]
+        elif on is not None:
+            x = x * on
         for block in self.blocks:
             backcast, forecast = block(x, hist, futr, stat)
             x = x - backcast

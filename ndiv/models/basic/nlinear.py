@@ -4,7 +4,7 @@ Zeng, Chen, Zhang, Xu, "Are Transformers Effective for Time Series Forecasting?"
     y = W (x - x_L) + b + x_L,   x [L], x_L its last value, W [h, L].
 
 variant="paper": the level is the last value that is not missing.
-variant="compat": the level is the last row of the window, missing or not.
+variant="compat": missing values are not looked at: the level is the last row of the window, as it is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class NLinear(BaseModel):
 
     def forward(self, batch: Batch) -> Any:
         y, mask, *_ = self.inputs(batch)
-        level = y[:, -1:] if self.variant == "compat" else last_observed(y, mask)  # [B, 1, 1]
+        if self.variant == "compat":
+            mask = None
+        level = last_observed(y, mask)  # [B, 1, 1]
         x = y - level if mask is None else (y - level) * mask
         out = self.linear(x.reshape(-1, self.input_size))  # [B, h * outputs]
         return out.reshape(-1, self.h, self.n_out) + level

@@ -1,0 +1,83 @@
+"""The command ``ndiv``: one file for each sub-command, imported when it is asked for.
+
+Contract: a module named in `COMMANDS` has ``add_arguments(parser)`` and ``run(args)``, which returns an exit status or
+None, and optionally ``EXAMPLE``. Bad input ends with status 2 and one line on stderr, ``ndiv: [E00xx] ...``; anything
+else that escapes is a defect and shows its traceback. ``ndiv --help`` imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ndiv._version import __version__
+from ndiv.errors import ConfigError, NdivError, closest
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("ndiv.cli.demo", "forecast a built-in series with two models and compare them"),
+    "fit": ("ndiv.cli.fit", "train models on a file and save them"),
+    "predict": ("ndiv.cli.predict", "forecast with saved models"),
+    "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
+    "models": ("ndiv.cli.models", "the models and what each can do"),
+    "bench": ("ndiv.bench.cli", "measure speed and memory"),
+    "info": ("ndiv.cli.info", "versions, backend, instruction set"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are coded like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(" ".join(message.split()), hint=f"See '{self.prog} --help'.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; ``argv`` defaults to that of the process. Returns the exit status, 0 or 2.
+
+    >>> main(["--version"]) == 0  # doctest: +ELLIPSIS
+    ndiv ...
+    True
+    """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    except NdivError as error:
+        print(f"ndiv: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0].startswith("-"):
+        parser = Parser(prog="ndiv", formatter_class=argparse.RawDescriptionHelpFormatter, usage="ndiv COMMAND ...",
+                        description="Neural forecasting on an autodiff engine of its own.", epilog=_overview())
+        parser.add_argument("--version", action="version", version=f"ndiv {__version__}")
+        parser.parse_args(argv)
+        parser.print_help()
+        return 0
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        raise ConfigError(f"unknown command {name!r}", value=name, hint=closest(name, COMMANDS, "Commands"))
+    where, summary = COMMANDS[name]
+    module = importlib.import_module(where)
+    example = getattr(module, "EXAMPLE", "")
+    parser = Parser(prog=f"ndiv {name}", formatter_class=argparse.RawDescriptionHelpFormatter,
+                    description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example:\n  {example}" if example else None)
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_args(rest)) or 0)
+
+
+def _overview() -> str:
+    lines = [f"  {name:10}{summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(["commands:", *lines, "", "example:", "  ndiv demo", "", "'ndiv COMMAND --help' says more."])

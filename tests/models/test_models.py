@@ -1,0 +1,255 @@
+"""What every model must do: learn, repeat itself, agree with differences, survive missing values, refuse nonsense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import ndiv
+from ndiv.autograd.check import gradcheck
+from ndiv.data.store import SeriesStore
+from ndiv.errors import ArgumentError, ConfigError, FeatureError, HorizonError, NdivError, NotFittedError, ShapeError
+from ndiv.models import capabilities, get_model, list_models
+
+SMALL = {"NHITS": {"mlp_units": [[16, 16], [16, 16]]}, "MLP": {"hidden_size": 16}}
+H, L = 4, 12
+EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
+
+
+def make(name, **options):
+    return get_model(name)(**{"h": H, "input_size": L, **SMALL.get(name, {}), **options})
+
+
+def batch(b=8, seed=0, exog=False, missing=False):
+    draw = np.random.default_rng(seed)
+    t = draw.uniform(0, 20, (b, 1)) + np.arange(L + H)
+    y = (np.sin(t) * 3 + 5 + 0.1 * draw.normal(size=t.shape)).astype(np.float32)[..., None]
+    mask = np.ones_like(y)
+    if missing:
+        mask[:, 2:5] = 0
+    out = {"insample_y": y[:, :L] * mask[:, :L], "insample_mask": mask[:, :L], "outsample_y": y[:, L:], "outsample_mask": mask[:, L:]}
+    if exog:
+        out |= {"futr_exog": draw.normal(size=(b, L + H, 1)).astype(np.float32),
+                "hist_exog": draw.normal(size=(b, L, 2)).astype(np.float32), "stat_exog": draw.normal(size=(b, 1)).astype(np.float32)}
+    return out
+
+
+def supports_exog(name):
+    return capabilities(name)["futr_exog"]
+
+
+MODELS = list_models()
+
+
+@pytest.mark.parametrize("variant", ["paper", "compat"])
+@pytest.mark.parametrize("name", MODELS)
+def test_shapes_and_overfitting_one_batch(name, variant):
+    """Eight windows are learned to less than 1 % of the loss at the start."""
+    m, data = make(name, variant=variant, scaler_type="standard", learning_rate=1e-2, loss=ndiv.losses.MSE()), batch()
+    assert m.forward(data).shape == (8, H, 1)
+    start = m.train_step(data)
+    for _ in range(600):
+        end = m.train_step(data)
+    # eight windows of twelve values, and a linear map: the noise of the data is within reach of all models
+    assert end < 0.01 * start
+
+
+@pytest.mark.parametrize("variant", ["paper", "compat"])
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_of_the_whole_model(name, variant):
+    """By input and by every parameter, against differences in float64."""
+    exog = EXOG if supports_exog(name) else {}
+    m = make(name, variant=variant, **exog, **({"activation": "Tanh", "pooling_mode": "AvgPool1d"} if name == "NHITS" else {}))
+    m.astype(np.float64).eval()
+    data = {k: v.astype(np.float64) for k, v in batch(2, exog=bool(exog), missing=True).items()}
+    # a smooth activation takes the place of ReLU where a model has one, so that no kink is met
+    for module in m.modules():
+        if getattr(module, "activation", None) == "relu":
+            module.activation = "tanh"
+    y = data.pop("insample_y")
+    assert gradcheck(lambda t: m.forward({**data, "insample_y": t}).sum(), y)
+    for p in m.parameters():
+        start = p.data.copy()
+        flat = np.random.default_rng(0).choice(p.numel(), min(p.numel(), 6), replace=False)
+
+        def f(values, p=p, start=start, flat=flat):
+            full = ndiv.autograd.apply(ndiv.autograd.get("put"), (values,), {
+                "key": ndiv.autograd.ops.shape.Key(np.unravel_index(flat, p.shape) if p.ndim > 1 else flat), "shape": p.shape})
+            holder, name_of = owner[id(p)]
+            holder._parameters.pop(name_of, None)
+            object.__setattr__(holder, name_of, full + start)
+            try:
+                return m.forward({**data, "insample_y": y}).sum()
+            finally:
+                setattr(holder, name_of, p)
+
+        owner = {id(q): (mod, key) for mod in m.modules() for key, q in mod._parameters.items()}
+        assert gradcheck(f, np.zeros(len(flat)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_runs_give_the_same_bits_and_leave_numpy_alone(name):
+    before = np.random.get_state()[1].tobytes()  # noqa: NPY002  (the global generator is what is watched)
+
+    def run(seed):
+        m = make(name, random_seed=seed, max_steps=5, windows_batch_size=16)
+        m.fit_store(SeriesStore.from_arrays_list([np.sin(np.arange(60.0)), np.cos(np.arange(50.0))]), verbose=False)
+        return b"".join(v.tobytes() for v in m.state_dict().values())
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+    assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_series_alone_and_in_company(name):
+    m, data = make(name), batch(6)
+    whole = m.forecast(data)
+    for i in range(6):
+        alone = m.forecast({k: v[i:i + 1] for k, v in data.items()})
+        np.testing.assert_allclose(alone[0], whole[i], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("scaler", ["identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"])
+def test_missing_values_do_not_matter(name, scaler):
+    """Whatever stands where the mask is zero, the forecast and the gradients are the same."""
+    m, data = make(name, scaler_type=scaler), batch(missing=True)
+    other = dict(data)
+    other["insample_y"] = data["insample_y"] + (1 - data["insample_mask"]) * 1e3
+    if scaler == "identity":
+        other["insample_y"] = data["insample_y"]  # without scaling the loader has put zeros there
+    np.testing.assert_allclose(m.forecast(data), m.forecast(other), rtol=1e-4, atol=1e-4)
+    assert np.isfinite(m.train_step(data))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("scaler", ["standard", "robust", "minmax", "minmax1", "revin"])
+def test_scaling_carries_units(name, scaler):
+    """Forecasts of data in other units are the forecasts in other units."""
+    m, data = make(name, scaler_type=scaler), batch()
+    scaled = {**data, "insample_y": data["insample_y"] * 50 + 1000}
+    np.testing.assert_allclose(m.forecast(scaled), m.forecast(data) * 50 + 1000, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n)])
+def test_covariates_are_used_and_required(name):
+    m, data = make(name, **EXOG), batch(exog=True)
+    base = m.forecast(data)
+    for key in ("futr_exog", "hist_exog", "stat_exog"):
+        assert not np.allclose(m.forecast({**data, key: data[key] + 1}), base)
+        with pytest.raises(FeatureError, match=key):
+            m.forecast({k: v for k, v in data.items() if k != key})
+    assert np.isfinite(m.train_step(data))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_config_makes_the_same_model(name):
+    m = make(name, scaler_type="robust", loss=ndiv.losses.MSE(horizon_weight=[1, 2, 3, 4]), alias="x")
+    again = type(m).from_config(m.config())
+    assert again.config() == m.config()
+    for a, b in zip(m.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_early_stopping_restores_the_best(name):
+    store = SeriesStore.from_arrays_list([np.sin(np.arange(100.0) / 3)])
+    m = make(name, max_steps=60, val_check_steps=5, early_stop_patience_steps=2, learning_rate=0.05)
+    m.fit_store(store, val_size=20, verbose=False)
+    best = min(r["valid_loss"] for r in m.history)
+    from ndiv.data.windows import SequentialLoader
+
+    lo, hi = store.split(20)["val"]
+    again = m.validation_loss(SequentialLoader(store, L, H, lo=lo, hi=hi).batches())
+    assert again == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("options", "kind", "text"), [
+    ({"h": 0}, ConfigError, "h must be"), ({"h": 2.5}, ConfigError, "h must be"), ({"input_size": 0}, ConfigError, "input_size"),
+    ({"scaler_type": "standrad"}, ConfigError, "Did you mean 'standard'"), ({"learning_rat": 1}, ArgumentError, "learning_rate"),
+    ({"variant": "papr"}, ConfigError, "paper"), ({"loss": "MAEE"}, ConfigError, "MAE"), ({"max_steps": -1}, ConfigError, "max_steps"),
+    ({"learning_rate": 0.0}, ConfigError, "learning_rate"), ({"gradient_clip_val": -1}, ConfigError, "gradient_clip_val"),
+    ({"futr_exog_list": "text"}, ConfigError, "list of column names"),
+])
+def test_bad_arguments(name, options, kind, text):
+    with pytest.raises(kind, match=text) as error:
+        make(name, **options)
+    assert error.value.code == "E0010"
+
+
+@pytest.mark.parametrize(("name", "options", "text"), [
+    ("DLinear", {"moving_avg_window": 4}, "odd"), ("MLP", {"num_layers": 0}, "num_layers"), ("MLP", {"hidden_size": 0}, "hidden_size"),
+    ("NHITS", {"n_blocks": [1, 1]}, "n_blocks has 2"), ("NHITS", {"stack_types": ["trend"] * 3}, "identity"),
+    ("NHITS", {"mlp_units": [[8, 8], [9, 8]]}, "chain"), ("NHITS", {"pooling_mode": "MaxPool"}, "MaxPool1d"),
+    ("NHITS", {"interpolation_mode": "liner"}, "linear"), ("NHITS", {"activation": "ReLu6"}, "ReLU"),
+    ("NHITS", {"n_pool_kernel_size": [0, 1, 1]}, "positive"), ("NLinear", {"hist_exog_list": ["a"]}, "MLP, NHITS"),
+])
+def test_bad_configurations_of_one_model(name, options, text):
+    with pytest.raises(ConfigError, match=text):
+        make(name, **options)
+
+
+def test_misuse():
+    m = make("NLinear")
+    with pytest.raises(NotFittedError) as error:
+        m.predict_store(SeriesStore.from_arrays_list([np.arange(30.0)]))
+    assert error.value.code == "E0001"
+    with pytest.raises(NotFittedError):
+        m.predict()
+    with pytest.raises(ShapeError, match="insample_y"):
+        m.forward({"insample_y": np.zeros((2, 5, 1), np.float32)})
+    with pytest.raises(ShapeError, match="outsample_y"):
+        m.train_step({"insample_y": np.zeros((2, L, 1), np.float32)})
+    store = SeriesStore.from_arrays_list([np.arange(30.0), np.arange(8.0)], ids=["long", "short"])
+    with pytest.raises(HorizonError, match=r"short \(8 rows\)") as horizon:
+        m.fit_store(store, verbose=False)
+    assert horizon.value.code == "E0005"
+    with pytest.raises(ConfigError, match="val_size"):
+        m.fit_store(store, val_size=2, verbose=False)
+    with pytest.raises(ConfigError, match="early stopping"):
+        make("NLinear", early_stop_patience_steps=3).fit_store(store, verbose=False)
+    with pytest.raises(ConfigError, match="NHITS"):
+        get_model("NHIST")
+    with pytest.raises(NdivError):
+        make("NLinear", optimizer="Adamm").optimizer  # noqa: B018
+
+
+def test_positional_arguments_and_input_size_by_horizon():
+    assert get_model("NLinear")(4, 9).input_size == 9
+    assert get_model("nlinear")(h=4).input_size == 12
+    with pytest.raises(ArgumentError, match="h is missing"):
+        get_model("NLinear")(input_size=3)
+
+
+FIGURES = Path(__file__).parent / "figures"
+
+
+@pytest.mark.parametrize("case", sorted(p.stem for p in FIGURES.glob("*.safetensors")))
+def test_compat_gives_neuralforecasts_numbers(case):
+    """Weights and forecasts of neuralforecast 3.3.0, written by tests/peers/make_figures.py."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("peer_models", Path(__file__).parents[1] / "peers" / "peer_models.py")
+    peers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(peers)
+    name, options = peers.CASES[case]
+    arrays = load_file(str(FIGURES / f"{case}.safetensors"))
+    m = get_model(name)(h=peers.H, input_size=peers.L, variant="compat", **options)
+    peers.load_in_order(m, [arrays[k] for k in sorted(arrays) if k.startswith("weight.")])
+    np.testing.assert_allclose(m.eval().forward(peers.batch()).numpy(), arrays["forecast"], rtol=2e-5, atol=2e-6)
+
+
+def test_there_is_a_figure_for_every_case():
+    assert len(list(FIGURES.glob("*.safetensors"))) == 7
+
+
+def test_nhits_blocks_add_up():
+    for variant in ("paper", "compat"):
+        m, data = make("NHITS", variant=variant), batch()
+        np.testing.assert_allclose(sum(p.numpy() if hasattr(p, "numpy") else p for p in m.blockwise(data)),
+                                   m.forward(data).numpy(), rtol=1e-5, atol=1e-6)
