@@ -61,7 +61,7 @@ def machine() -> str:
 def declarations() -> str:
     """The cffi declarations: the ISA functions and what ``csrc/kernels.def`` lists."""
     text = Path(CSRC, "kernels.def").read_text(encoding="utf-8")
-    kernels = re.findall(r"^ND_KERNEL\((\w+), (\([^()]*\)), \([^()]*\)\)$", text, re.MULTILINE)
+    kernels = re.findall(r"^ND_KERNEL\((\w+),\s*(\([^()]*\)),\s*\([^()]*\)\)$", text, re.MULTILINE)
     fixed = ["int32_t nd_isa_available(const char *);", "int32_t nd_isa_select(const char *);",
              "const char *nd_isa_current(void);", "int32_t nd_abi_version(void);"]
     return "\n".join(fixed + [f"int32_t {name}{params};" for name, params in kernels])

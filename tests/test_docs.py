@@ -96,6 +96,8 @@ def test_errors_page_lists_every_code() -> None:
                if isinstance(c, type) and issubclass(c, ndiv.NdivError) and "code" in vars(c) and c.code != "E0000"}
     assert dict(sections) == classes
     assert [code for code, _ in sections] == list(ndiv.errors.CODES)
+    every = [c.__name__ for c in vars(ndiv.errors).values() if isinstance(c, type) and issubclass(c, ndiv.NdivError)]
+    assert [name for name in every if f"`{name}`" not in text and name != "NdivError"] == []
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         assert "**Cause.**" in section
         assert "**Cure.**" in section

@@ -42,19 +42,22 @@ static inline lanes16 lanes_zero(void) {
     return a;
 }
 
-/* The fixed tree: lane l takes lane l + 8, then + 4, + 2, + 1. */
-static inline float lanes_sum(const lanes16 *a) {
-    float t[ND_LANES];
+/* The fixed tree: lane l takes lane l + 8, then + 4, + 2, + 1; between registers first, then inside one. */
+static inline float lanes_sum(lanes16 a) {
     ND_UNROLL
-    for (int k = 0; k < ND_REGS; k++) vf_store(t + k * ND_W, a->r[k]);
-    for (int h = ND_LANES / 2; h > 0; h /= 2)
-        for (int l = 0; l < h; l++) t[l] += t[l + h];
-    return t[0];
+    for (int h = ND_REGS / 2; h > 0; h /= 2) {
+        ND_UNROLL
+        for (int k = 0; k < h; k++) a.r[k] = vf_add(a.r[k], a.r[k + h]);
+    }
+    return vf_sum(a.r[0]);
 }
 
-/* The last n < 16 elements of a reduction as a whole block; `fill` is what adds nothing to the sum. */
-static inline void fill_tail(float t[ND_LANES], const float *p, int n, float fill) {
-    for (int l = 0; l < ND_LANES; l++) t[l] = l < n ? p[l] : fill;
+/* Register k of a last block of n < 16 elements; `fill`, which adds nothing to the sum, is in the lanes past the end. */
+static inline vf load_tail(const float *p, int n, int k, vf fill) {
+    const int left = n - k * ND_W;
+    if (left >= ND_W) return vf_load(p + k * ND_W);
+    if (left <= 0) return fill;
+    return vf_blend(vi_ltu(vi_iota(), vi_set1((uint32_t)left)), vf_load_part(p + k * ND_W, left), fill);
 }
 
 /* A vector of n = 1 .. ND_W elements: absent ones read as 0 and are not written. */

@@ -16,16 +16,15 @@ static float row_sum(int64_t n, const float *x) {
         for (int k = 0; k < ND_REGS; k++) acc.r[k] = vf_add(acc.r[k], vf_load(x + i + k * ND_W));
     }
     if (i < n) {
-        float last[ND_LANES];
-        fill_tail(last, x + i, (int)(n - i), 0.0f);
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++) acc.r[k] = vf_add(acc.r[k], vf_load(last + k * ND_W));
+        for (int k = 0; k < ND_REGS; k++)
+            acc.r[k] = vf_add(acc.r[k], load_tail(x + i, (int)(n - i), k, vf_set1(0.0f)));
     }
-    return lanes_sum(&acc);
+    return lanes_sum(acc);
 }
 
-static inline void add_deviation(vf *acc, const float *x, vf mean) {
-    const vf d = vf_sub(vf_load(x), mean);
+static inline void add_deviation(vf *acc, vf x, vf mean) {
+    const vf d = vf_sub(x, mean);
     *acc = vf_fma(d, d, *acc);
 }
 
@@ -35,15 +34,14 @@ static float row_deviation(int64_t n, const float *x, float mean) {
     int64_t i = 0;
     for (; i + ND_LANES <= n; i += ND_LANES) {
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++) add_deviation(&acc.r[k], x + i + k * ND_W, m);
+        for (int k = 0; k < ND_REGS; k++) add_deviation(&acc.r[k], vf_load(x + i + k * ND_W), m);
     }
     if (i < n) {
-        float last[ND_LANES];
-        fill_tail(last, x + i, (int)(n - i), mean); /* deviation 0 */
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++) add_deviation(&acc.r[k], last + k * ND_W, m);
+        for (int k = 0; k < ND_REGS; k++) /* absent elements have deviation 0 */
+            add_deviation(&acc.r[k], load_tail(x + i, (int)(n - i), k, m), m);
     }
-    return lanes_sum(&acc);
+    return lanes_sum(acc);
 }
 
 static inline vf normalised(vf x, vf mean, vf rstd) { return vf_mul(vf_sub(x, mean), rstd); }
@@ -85,10 +83,6 @@ static inline void add_projection(vf *sum, vf *dot, vf h, vf n) {
     *dot = vf_fma(h, n, *dot);
 }
 
-static inline vf scaled(const float *g, const float *gamma) {
-    return gamma ? vf_mul(vf_load(g), vf_load(gamma)) : vf_load(g);
-}
-
 static void norm_bwd_row(int64_t n, const float *g, const float *x, const float *gamma, float mean, float rstd, float *gx) {
     const vf m = vf_set1(mean), s = vf_set1(rstd);
     lanes16 sum = lanes_zero(), dot = lanes_zero();
@@ -97,23 +91,21 @@ static void norm_bwd_row(int64_t n, const float *g, const float *x, const float 
         ND_UNROLL
         for (int k = 0; k < ND_REGS; k++) {
             const int64_t at = i + k * ND_W;
-            add_projection(&sum.r[k], &dot.r[k], scaled(g + at, gamma ? gamma + at : 0),
-                           normalised(vf_load(x + at), m, s));
+            vf h = vf_load(g + at);
+            if (gamma) h = vf_mul(h, vf_load(gamma + at));
+            add_projection(&sum.r[k], &dot.r[k], h, normalised(vf_load(x + at), m, s));
         }
     }
     if (i < n) {
-        float tg[ND_LANES], tx[ND_LANES], tw[ND_LANES];
         const int left = (int)(n - i);
-        fill_tail(tg, g + i, left, 0.0f);
-        fill_tail(tx, x + i, left, mean);
-        if (gamma) fill_tail(tw, gamma + i, left, 0.0f);
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++) {
-            const int at = k * ND_W;
-            add_projection(&sum.r[k], &dot.r[k], scaled(tg + at, gamma ? tw + at : 0), normalised(vf_load(tx + at), m, s));
+        for (int k = 0; k < ND_REGS; k++) { /* absent elements have h = 0 and n = 0 */
+            vf h = load_tail(g + i, left, k, vf_set1(0.0f));
+            if (gamma) h = vf_mul(h, load_tail(gamma + i, left, k, vf_set1(0.0f)));
+            add_projection(&sum.r[k], &dot.r[k], h, normalised(load_tail(x + i, left, k, m), m, s));
         }
     }
-    const vf a = vf_set1(lanes_sum(&sum) / (float)n), b = vf_set1(lanes_sum(&dot) / (float)n);
+    const vf a = vf_set1(lanes_sum(sum) / (float)n), b = vf_set1(lanes_sum(dot) / (float)n);
     for (i = 0; i < n; i += ND_W) {
         const int left = n - i < ND_W ? (int)(n - i) : ND_W;
         vf h = load_left(g + i, left);

@@ -17,10 +17,9 @@ static int32_t k_nd_sumsq_f32(int64_t n, const float *x, double *out) {
         for (int k = 0; k < ND_REGS; k++) acc[k] = vd_add_squares(acc[k], vf_load(x + i + k * ND_W));
     }
     if (i < n) {
-        float last[ND_LANES];
-        fill_tail(last, x + i, (int)(n - i), 0.0f);
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++) acc[k] = vd_add_squares(acc[k], vf_load(last + k * ND_W));
+        for (int k = 0; k < ND_REGS; k++)
+            acc[k] = vd_add_squares(acc[k], load_tail(x + i, (int)(n - i), k, vf_set1(0.0f)));
     }
     ND_UNROLL
     for (int k = 0; k < ND_REGS; k++) vd_store(t + k * ND_W, acc[k]);

@@ -26,7 +26,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     dims = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
     if isinstance(g, Tensor):
         return g.sum(dim=dims).reshape(shape) if dims else g.reshape(shape)
-    return (g.sum(axis=dims) if dims else g).reshape(shape)
+    return (np.add.reduce(g, axis=dims) if dims else g).reshape(shape)
 
 
 def backward(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool = False) -> None:
@@ -45,7 +45,7 @@ def _seed(out: Tensor, gradient: Any, create_graph: bool) -> Any:
         if out.data.size != 1:
             raise ShapeError(f"backward() without a gradient needs one element; this tensor has shape "
                              f"{list(out.shape)}", value=out.shape, hint="reduce it, or pass gradient= of that shape")
-        gradient = np.ones_like(out.data)
+        gradient = np.ones(out.data.shape, out.data.dtype)
     value = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient, dtype=out.data.dtype)
     if value.shape != out.data.shape:
         raise ShapeError(f"gradient has shape {list(value.shape)} and the tensor {list(out.shape)}", value=value.shape,
@@ -86,59 +86,61 @@ def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[T
 
 
 def _pull_node(node: Node, g: Any, cots: dict[Any, Any], create_graph: bool) -> None:
-    prim, parents = node.prim, node.parents
-    inputs: Sequence[Any]
+    prim, parents, saved = node.prim, node.parents, node.inputs
+    out: Any = node.out
     if create_graph:
         inputs = [_rewrap(node, i) for i in range(len(parents))]
-        out = node.out
         if out is not None:
             out = (Tensor(out, True, node) if prim.n_out == 1
-                   else tuple(Tensor(o, o.dtype.kind in "fc", node, i) for i, o in enumerate(out)))
+                   else tuple(Tensor(o, i < prim.n_diff, node, i) for i, o in enumerate(out)))
     else:
-        inputs = [Like(v) if type(v) is tuple else v for v in node.inputs]
-        out = node.out
-    for i, parent in enumerate(parents):
-        if type(parent) is not Node and parent is not None and parent.written > node.seq and prim.save_args[i]:
-            raise ShapeError(f"a leaf that {prim.name} ({node.line}) had read was written in place before backward",
-                             hint="call backward() before optimizer.step() or copy_()")
-    vjp = prim.vjp
-    if vjp is None:
-        each = _through_decomposition(prim, inputs, node, g, create_graph)
-    elif callable(vjp):
-        each = vjp(g, out, *inputs, **node.attrs)
-    else:
-        each = None
+        inputs = [Like(v) if type(v) is tuple else v for v in saved]
+    vjp: Any = prim.vjp
+    each: Any = None
+    if type(vjp) is not tuple:
+        each = (_through_decomposition(prim, inputs, node, g, create_graph) if vjp is None
+                else vjp(g, out, *inputs, **node.attrs))
     slots = node.slots
     for i, parent in enumerate(parents):
-        if parent is None or not (parent.needs if type(parent) is Node else parent.requires_grad):
+        if parent is None:
             continue
+        if type(parent) is Node:
+            if not parent.needs:
+                continue
+            dtype = parent.metas[0][1]
+        else:
+            if not parent.requires_grad:
+                continue
+            if parent.written > node.seq and type(saved[i]) is not tuple:
+                raise ShapeError(f"a leaf that {prim.name} ({node.line}) had read was written in place before backward",
+                                 hint="call backward() before optimizer.step() or copy_()")
+            dtype = parent.data.dtype
         if each is not None:
             gi = each[i]
         else:
-            rule = vjp[i if not prim.variadic else 0]  # type: ignore[index]
-            if rule is None:
-                continue
-            gi = rule(g, out, *inputs, **node.attrs)
+            rule = vjp[i]
+            gi = None if rule is None else rule(g, out, *inputs, **node.attrs)
         if gi is None:
             continue
-        value = node.inputs[i]
+        value = saved[i]
         shape = value if type(value) is tuple else value.shape
         if gi.shape != shape:
             gi = unbroadcast(gi, shape)
-        _add(cots, parent, slots[i] if slots else 0, gi)
+        if gi.dtype is not dtype and gi.dtype != dtype:
+            gi = gi.astype(dtype)
+        if slots is None and (type(parent) is not Node or parent.prim.n_out == 1):
+            before = cots.get(parent)
+            cots[parent] = gi if before is None else before + gi
+        else:
+            _add(cots, parent, slots[i] if slots else 0, gi)
 
 
 def _add(cots: dict[Any, Any], parent: Any, slot: int, g: Any) -> None:
-    if type(parent) is Node:
-        if parent.prim.n_out != 1:
-            row = cots.setdefault(parent, [None] * parent.prim.n_out)
-            row[slot] = g if row[slot] is None else row[slot] + g
-            return
-        dtype = parent.metas[0][1]
-    else:
-        dtype = parent.data.dtype
-    if g.dtype != dtype:
-        g = g.astype(dtype)
+    """Sum a cotangent into its place: a row of them for an op with several outputs."""
+    if type(parent) is Node and parent.prim.n_out != 1:
+        row = cots.setdefault(parent, [None] * parent.prim.n_out)
+        row[slot] = g if row[slot] is None else row[slot] + g
+        return
     before = cots.get(parent)
     cots[parent] = g if before is None else before + g
 

@@ -121,6 +121,8 @@ class Primitive:
         if self.vjp is None and self.decompose is not None:
             self.saves = frozenset(self.args)  # gradients go through the decomposition, which needs every input
         self.saves = frozenset(self.saves)
+        if isinstance(self.vjp, list):
+            self.vjp = tuple(self.vjp)
         self.variadic = self.args[0].startswith("*")
         self.save_args = tuple(a in self.saves for a in self.args)
         self.save_out = "out" in self.saves

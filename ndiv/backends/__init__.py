@@ -75,7 +75,8 @@ def _checked(name: str, fast: Callable[..., Any], reference: Callable[..., Any])
 
 def kernel(name: str) -> Callable[..., Any]:
     """The function of that name: the native one for float32 arrays, else the reference."""
-    return _TABLE[name] if current() else None  # type: ignore[return-value]
+    current()
+    return _TABLE[name]
 
 
 _TABLE: dict[str, Callable[..., Any]] = {}
@@ -87,22 +88,23 @@ def _fits(args: tuple[Any, ...]) -> bool:
 
 
 def _install() -> None:
+    from .adapters import bind
+
+    fast: dict[str, Callable[..., Any]] = {}
     for name in NAMES:
         reference = getattr(kernels, name)
         if _current == "numpy":
             _TABLE[name] = reference
             continue
-        fast = getattr(native, name)
+        fast[name] = getattr(native, name)
         if os.environ.get("NDIV_CHECK") == "1":
-            fast = _checked(name, fast, reference)
+            fast[name] = _checked(name, fast[name], reference)
 
-        def either(*args: Any, _fast: Any = fast, _reference: Any = reference, **kwargs: Any) -> Any:
+        def either(*args: Any, _fast: Any = fast[name], _reference: Any = reference, **kwargs: Any) -> Any:
             return (_fast if _fits(args) else _reference)(*args, **kwargs)
 
         _TABLE[name] = either
-    from .adapters import bind
-
-    bind(_current == "native")
+    bind(fast)
 
 
 def info() -> dict[str, Any]:

@@ -48,7 +48,7 @@ def check_target(path: Any, overwrite: bool) -> Path:
         raise FileExists(f"{folder} is a file", value=str(folder), hint="Give the path of a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise FileExists(f"{folder} exists and is not empty", value=str(folder),
-                         hint="Choose another path, or pass overwrite=True to replace what was saved there.")
+                         hint="Choose another path, or pass overwrite=True (--overwrite) to replace what was saved there.")
     return folder
 
 

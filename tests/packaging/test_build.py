@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from ndiv.backends import kernels, native
+from ndiv.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
 DEF = (CSRC / "kernels.def").read_text(encoding="utf-8")
 HEADER = (CSRC / "include" / "ndiv.h").read_text(encoding="utf-8")
-DECLARED = re.findall(r"^ND_KERNEL\((\w+), \(([^()]*)\), \(([^()]*)\)\)$", DEF, re.MULTILINE)
+DECLARED = [(name, " ".join(params.split()), " ".join(args.split())) for name, params, args in re.findall(
+    r"^ND_KERNEL\((\w+),\s*\(([^()]*)\),\s*\(([^()]*)\)\)$", DEF, re.MULTILINE)]
 
 
 def test_kernels_def_is_read_whole():
@@ -66,6 +68,13 @@ def test_abi_version():
 def test_both_backends_offer_the_same_names():
     extra = {"available", "isa", "isas", "select", "why_not"}
     assert set(native.__all__) - extra == set(kernels.__all__)
+
+
+def test_a_missing_extension_is_explained():
+    assert (native.why_not() is None) == native.available() == bool(native.isas())
+    if not native.available():
+        with pytest.raises(DeviceError, match="native kernels are not available"):
+            native.philox_u32(0, 0, 0, 1)
 
 
 def test_installed_extension_has_every_kernel():

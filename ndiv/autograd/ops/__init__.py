@@ -44,7 +44,7 @@ def install() -> None:
     for name in ("gt", "ge", "lt", "le", "eq", "ne"):
         setattr(Tensor, f"__{name}__", FUNCTIONS[name])
     more = {"__neg__": elementwise.neg, "__abs__": elementwise.abs, "__getitem__": shape.getitem,
-            "astype": elementwise.cast, "to": elementwise.cast, "view": shape.reshape,
+            "astype": elementwise.cast, "swapaxes": shape.transpose, "to": elementwise.cast, "view": shape.reshape,
             "clamp": elementwise.clip, "float": lambda x: elementwise.cast(x, "float32"),
             "double": lambda x: elementwise.cast(x, "float64")}
     for name, function in more.items():

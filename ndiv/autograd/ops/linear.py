@@ -29,7 +29,7 @@ def _grad_a(g: Any, y: Any, a: Any, b: Any) -> Any:
         return unsqueeze(g, -1) * b
     if len(a.shape) == 1:
         return matmul(b, unsqueeze(g, -1))[..., 0]
-    return matmul(g, transpose(b, -1, -2))
+    return g @ b.swapaxes(-1, -2)
 
 
 def _grad_b(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -39,8 +39,8 @@ def _grad_b(g: Any, y: Any, a: Any, b: Any) -> Any:
         return unsqueeze(g, -1) * a
     if len(b.shape) == 2 and len(a.shape) > 2:
         k, n = a.shape[-1], g.shape[-1]
-        return matmul(transpose(reshape(a, (-1, k)), 0, 1), reshape(g, (-1, n)))
-    return matmul(transpose(a, -1, -2), g)
+        return a.reshape((-1, k)).swapaxes(0, 1) @ g.reshape((-1, n))
+    return a.swapaxes(-1, -2) @ g
 
 
 def _matmul_rule(attrs: dict[str, Any], a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
