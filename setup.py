@@ -34,7 +34,8 @@ STRICT = os.environ.get("NDIV_WERROR") == "1"
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Python has no limited API yet
 CORE = ["csrc/core/cpu.c", "csrc/core/dispatch.c"]
 # -fno-fast-math answers a -ffast-math in the user's CFLAGS; -g0 keeps the wheel small.
-COMMON_FLAGS = ["-O2", "-g0", "-fno-fast-math", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-std=c11"]
+COMMON_FLAGS = ["-O2", "-g0", "-fno-fast-math", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden",
+                "-std=c11"]
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 ISA_FLAGS = {
     "x86_64": {"avx2": ["-mavx2", "-mfma"],
@@ -47,7 +48,8 @@ MSVC_STRICT_FLAGS = ["/W3", "/WX"]
 MSVC_ISA_FLAGS = {"x86_64": {"avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]}}
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
-NO_COMPILER = "ndiv: no C compiler worked, installing without the native kernels (NumPy does everything); see ndiv.info()"
+NO_COMPILER = ("ndiv: no C compiler worked, installing without the native kernels (NumPy does everything); "
+               "see ndiv.info()")
 
 
 def machine() -> str:

@@ -1,8 +1,8 @@
 /* The whole C ABI of ndiv's native kernels.
  *
  * - Arrays are contiguous, row-major, float32 unless the name says otherwise; sizes are int64_t elements.
- * - Every function returns a status: 0 (ND_OK) or a negative ND_E* code. Nothing aborts, allocates, locks or keeps state,
- *   so any number of threads may call kernels at once.
+ * - Every kernel returns a status: 0 (ND_OK) or a negative ND_E* code. Nothing aborts, allocates, locks or keeps state
+ *   but the choice of the instruction set, so any number of threads may call kernels at once.
  * - A pointer may be NULL only where the kernel's contract says so, or where the array it names is empty.
  * - An output may be the same array as an input of the same shape; other overlaps are undefined.
  * - The same bits come out on every instruction set: elementwise kernels run the same operations in the same order with
@@ -51,7 +51,7 @@ extern "C" {
 #define ND_FN_ERF 5
 #define ND_FN_COUNT 6
 
-/* Instruction sets: "scalar", "avx2", "avx512", "neon". The best one that this machine offers is chosen on first use. */
+/* Instruction sets: "scalar", "avx2", "avx512", "neon". The best that this machine offers is chosen on first use. */
 
 /* 1 when the kernels for `name` are compiled in and this processor and its operating system can run them, else 0. */
 int32_t nd_isa_available(const char *name);

@@ -6,9 +6,9 @@
  *     v  = beta2 v + (1 - beta2) g'^2
  *     p  = p - (lr / bias_correction1) m / (sqrt(v) / sqrt(bias_correction2) + eps)
  *
- * The coefficients lr weight_decay, 1 - beta1, 1 - beta2, lr / bias_correction1 and 1 / sqrt(bias_correction2) are formed
- * in double and rounded to float once; each line is then at most one product and one fused multiply-add. The decay is
- * subtracted, not multiplied as p (1 - lr weight_decay): that factor rounds to a float so near 1 that its error is a bias.
+ * The coefficients lr weight_decay, 1 - beta1, 1 - beta2, lr / bias_correction1 and 1 / sqrt(bias_correction2) are
+ * formed in double and rounded to float once; each line is then at most one product and one fused multiply-add. The
+ * decay is subtracted, not multiplied as p (1 - lr weight_decay): that factor is so near 1 that its rounding is a bias.
  * ND_EVALUE when a hyperparameter is NaN or a bias correction is not positive. p, g, m, v must not overlap.
  */
 

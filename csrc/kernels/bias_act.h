@@ -2,8 +2,9 @@
  *
  * bias may be NULL (no bias); pre may be NULL (not wanted). out may be x. ND_EVALUE for an unknown act.
  *
- * nd_bias_act_bwd_f32: gx = g * act'(z) and gbias[c] = the sum of gx[:, c], where `saved` is z = x + bias for silu, softplus,
- * gelu and gelu_tanh, the forward output for the others, and may be NULL for identity. gbias may be NULL. gx may be g.
+ * nd_bias_act_bwd_f32: gx = g * act'(z) and gbias[c] = the sum of gx[:, c], where `saved` is z = x + bias for silu,
+ * softplus, gelu and gelu_tanh, the forward output for the others, and may be NULL for identity. gbias may be NULL.
+ * gx may be g.
  * Each column sums its rows in order in blocks of 64, and the block sums in order.
  */
 

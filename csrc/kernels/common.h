@@ -52,7 +52,7 @@ static inline float lanes_sum(lanes16 a) {
     return vf_sum(a.r[0]);
 }
 
-/* Register k of a last block of n < 16 elements; `fill`, which adds nothing to the sum, is in the lanes past the end. */
+/* Register k of a last block of n < 16 elements; lanes past the end hold `fill`, which adds nothing to the sum. */
 static inline vf load_tail(const float *p, int n, int k, vf fill) {
     const int left = n - k * ND_W;
     if (left >= ND_W) return vf_load(p + k * ND_W);

@@ -46,7 +46,8 @@ static float row_deviation(int64_t n, const float *x, float mean) {
 
 static inline vf normalised(vf x, vf mean, vf rstd) { return vf_mul(vf_sub(x, mean), rstd); }
 
-static void norm_row(int64_t n, const float *x, const float *gamma, const float *beta, float mean, float rstd, float *out) {
+static void norm_row(int64_t n, const float *x, const float *gamma, const float *beta, float mean, float rstd,
+                     float *out) {
     const vf m = vf_set1(mean), s = vf_set1(rstd);
     for (int64_t i = 0; i < n; i += ND_W) {
         const int left = n - i < ND_W ? (int)(n - i) : ND_W;
@@ -83,7 +84,8 @@ static inline void add_projection(vf *sum, vf *dot, vf h, vf n) {
     *dot = vf_fma(h, n, *dot);
 }
 
-static void norm_bwd_row(int64_t n, const float *g, const float *x, const float *gamma, float mean, float rstd, float *gx) {
+static void norm_bwd_row(int64_t n, const float *g, const float *x, const float *gamma, float mean, float rstd,
+                         float *gx) {
     const vf m = vf_set1(mean), s = vf_set1(rstd);
     lanes16 sum = lanes_zero(), dot = lanes_zero();
     int64_t i = 0;

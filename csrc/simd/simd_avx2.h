@@ -48,7 +48,9 @@ static inline vi vf_bits(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
 static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline vf vf_neg(vf a) { return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a); }
-static inline vf vf_copysign(vf a, vf sign) { return _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), sign)); }
+static inline vf vf_copysign(vf a, vf sign) {
+    return _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), sign));
+}
 
 static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); }
 static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }

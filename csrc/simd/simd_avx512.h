@@ -46,7 +46,9 @@ static inline vi vf_bits(vf a) { return _mm512_castps_si512(a); }
 static inline vf vi_as_float(vi a) { return _mm512_castsi512_ps(a); }
 static inline vf vf_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
 static inline vf vf_neg(vf a) { return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a); }
-static inline vf vf_copysign(vf a, vf sign) { return _mm512_or_ps(vf_abs(a), _mm512_and_ps(_mm512_set1_ps(-0.0f), sign)); }
+static inline vf vf_copysign(vf a, vf sign) {
+    return _mm512_or_ps(vf_abs(a), _mm512_and_ps(_mm512_set1_ps(-0.0f), sign));
+}
 
 static inline vi vf_to_int(vf a) { return _mm512_cvtps_epi32(a); }
 static inline vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }

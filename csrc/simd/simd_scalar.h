@@ -46,7 +46,9 @@ static inline vi vf_bits(vf a) { vi r; memcpy(&r, &a, 4); return r; }
 static inline vf vi_as_float(vi a) { vf r; memcpy(&r, &a, 4); return r; }
 static inline vf vf_abs(vf a) { return vi_as_float(vf_bits(a) & 0x7fffffffu); }
 static inline vf vf_neg(vf a) { return vi_as_float(vf_bits(a) ^ 0x80000000u); }
-static inline vf vf_copysign(vf a, vf sign) { return vi_as_float((vf_bits(a) & 0x7fffffffu) | (vf_bits(sign) & 0x80000000u)); }
+static inline vf vf_copysign(vf a, vf sign) {
+    return vi_as_float((vf_bits(a) & 0x7fffffffu) | (vf_bits(sign) & 0x80000000u));
+}
 
 /* To the nearest integer; defined for |a| < 2^31, any value otherwise. */
 static inline vi vf_to_int(vf a) { return fabsf(a) < 2147483648.0f ? (vi)(int32_t)rintf(a) : 0; }

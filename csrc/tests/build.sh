@@ -1,4 +1,4 @@
-# Sourced by the scripts here, which set $here (csrc) and $work (a folder): builds a test program with the kernels in it.
+# Sourced by the scripts here, which set $here (csrc) and $work (a folder): builds a test program with all kernels.
 flags="-O2 -fno-math-errno -ffp-contract=off -fvisibility=hidden -std=c11 -Wall -Wextra -Werror"
 
 # build PROGRAM NAME COMPILER LINK_FLAGS MACROS ISA=FLAGS...   ->   $work/PROGRAM-NAME

@@ -1,9 +1,9 @@
 /* Prints one hash per kernel of its outputs on fixed inputs, for the instruction set named by the argument.
  *
- *     hash scalar        # lines "kernel 0123456789abcdef"; exit status 2 when it is not available, 1 when a kernel fails
+ *     hash scalar      # lines "kernel 0123456789abcdef"; exit status 2: not available here, 1: a kernel failed
  *
- * The promise under test: the lines are the same for every instruction set and processor. NaNs hash alike whatever their
- * sign and payload. No Python, no allocation: runs under an emulator and on small machines. See run_hash.sh.
+ * The promise under test: the lines are the same for every instruction set and processor. NaNs hash alike whatever
+ * their sign and payload. No Python, no allocation: runs under an emulator and on small machines. See run_hash.sh.
  */
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +77,8 @@ static void hash_elementwise(void) {
         uint64_t h = START;
         run(nd_bias_act_f32(ROWS, COLS, x, beta_, act, out, aux), "bias_act");
         h = hash_floats(hash_floats(h, out, N), aux, N);
-        const int from_pre = act == ND_ACT_SILU || act == ND_ACT_SOFTPLUS || act == ND_ACT_GELU || act == ND_ACT_GELU_TANH;
+        const int from_pre = act == ND_ACT_SILU || act == ND_ACT_SOFTPLUS || act == ND_ACT_GELU ||
+                             act == ND_ACT_GELU_TANH;
         if (!from_pre) memcpy(aux, out, sizeof aux);
         run(nd_bias_act_bwd_f32(ROWS, COLS, g, aux, act, out, col0), "bias_act_bwd");
         print("bias_act", act, hash_floats(hash_floats(h, out, N), col0, COLS));

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Compares the bits of every kernel across instruction sets: scalar, AVX2 and AVX-512 on this machine (where it has them),
-# scalar and NEON on AArch64 (native, or aarch64-linux-gnu-gcc with qemu-aarch64), all against golden.txt. Exit status 0 when
-# all agree. A change that means to change bits renews golden.txt with one of the outputs, and says so in its commit.
+# Compares the bits of every kernel across instruction sets: scalar, AVX2 and AVX-512 on this machine (where it has
+# them), scalar and NEON on AArch64 (native, or aarch64-linux-gnu-gcc with qemu-aarch64), all against golden.txt.
+# Exit status 0 when all agree. Who means to change bits renews golden.txt with one of the outputs, and says so.
 #     csrc/tests/run_hash.sh [folder for the programs]
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +27,7 @@ compare() {
 
 build_host hash
 for isa in scalar avx2 avx512 neon; do compare host $isa; done
-if [ "$(uname -m)" != aarch64 ] && command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
+if [ "$(uname -m)" != aarch64 ] && command -v aarch64-linux-gnu-gcc qemu-aarch64 >/dev/null; then
     build hash aarch64 aarch64-linux-gnu-gcc -static -DND_HAVE_NEON=1 "scalar=" "neon="
     for isa in scalar neon; do compare aarch64 $isa qemu-aarch64; done
 fi

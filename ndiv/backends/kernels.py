@@ -1,8 +1,9 @@
 """The NumPy backend: each native kernel's meaning, in a few lines of NumPy.
 
-Contract: these references define what the kernels of ``csrc/kernels.def`` compute; ``native.py`` offers the same names and
-signatures, and the tests hold it to these functions run in float64. They take any floating dtype and layout, keep the
-dtype, and emit no floating-point warnings: inf and NaN are results here. Only NumPy and the standard library are used.
+Contract: these references define what the kernels of ``csrc/kernels.def`` compute; ``native.py`` offers the same names
+and signatures, and the tests hold it to these functions run in float64. They take any floating dtype and layout, keep
+the dtype, and emit no floating-point warnings: inf and NaN are results here. Only NumPy and the standard library are
+used.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ Array = np.ndarray
 F = TypeVar("F", bound=Callable[..., Any])
 
 # The codes are ND_ACT_* and ND_FN_* of csrc/include/ndiv.h.
-ACTS = {"identity": 0, "relu": 1, "leaky_relu": 2, "elu": 3, "tanh": 4, "sigmoid": 5, "silu": 6, "softplus": 7, "gelu": 8,
-        "gelu_tanh": 9, "selu": 10}
+ACTS = {"identity": 0, "relu": 1, "leaky_relu": 2, "elu": 3, "tanh": 4, "sigmoid": 5, "silu": 6, "softplus": 7,
+        "gelu": 8, "gelu_tanh": 9, "selu": 10}
 UNARY = {"exp": 0, "expm1": 1, "log1p": 2, "tanh": 3, "sigmoid": 4, "erf": 5}
 
 # What the backward pass of each activation reads: the forward output, or the value before the activation, x + bias.

@@ -16,12 +16,12 @@ from ndiv.backends import kernels, native
 EPS = 2.0**-24
 TINY = 2.0**-140  # what products of subnormal numbers may lose
 BACKENDS = ["numpy", *native.isas()]
-SIZES = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 31, 32, 33, 47, 63, 64, 65, 100, 129, 1000, 4099])
+SIZES = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 31, 32, 33, 47, 63, 64, 65, 129, 1000, 4099])
 ROWS = st.sampled_from([0, 1, 2, 3, 5, 63, 64, 65, 130])
 COLS = st.sampled_from([1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 33, 48, 63, 64, 65, 100, 257])
 SEEDS = st.integers(0, 2**31)
-SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-39, -1e-39, 1.1754944e-38, 3.4e38, -3.4e38, 1.0,
-                    -1.0, 88.7, 88.8, -87.4, -103.9, -104.5, 1e-8, -1e-8, 20.0, -20.0], np.float32)
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-39, -1e-39, 1.1754944e-38, 3.4e38, -3.4e38,
+                    1.0, -1.0, 88.7, 88.8, -87.4, -103.9, -104.5, 1e-8, -1e-8, 20.0, -20.0], np.float32)
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def test_adamw_trajectory(backend):
         p, m, v = np.ones(37, dtype), np.zeros(37, dtype), np.zeros(37, dtype)
         path = []
         for step in range(1, 501):
-            k.adamw(p, (scale * (p - 0.5)).astype(dtype), m, v, lr=1e-2, weight_decay=1e-2, beta1=0.9, beta2=0.999, eps=1e-8,
+            k.adamw(p, (scale * (p - 0.5)).astype(dtype), m, v, lr=1e-2, weight_decay=1e-2,
                     bias_correction1=1 - 0.9**step, bias_correction2=1 - 0.999**step)
             path.append(p.copy())
         return np.array(path)

@@ -1,4 +1,4 @@
-"""The references of ``ndiv.backends.kernels`` against sources outside ndiv: the C library, published vectors, formulas."""
+"""The references of ``ndiv.backends.kernels`` against the C library, published vectors and numeric derivatives."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The published promise: the same bits on every instruction set. Each one is compared with "scalar"; NaNs count as equal."""
+"""The published promise: the same bits on every instruction set as on "scalar". NaNs count as equal."""
 
 import numpy as np
 import pytest

@@ -10,19 +10,8 @@ from . import conv, elementwise, index, linear, norm, random, reduce, shape
 
 FAMILIES = (elementwise, shape, reduce, linear, index, conv, norm, random)
 
-_FUNCTIONS = {
-    elementwise: "abs add clip cos div elu eq exp expm1 ge gt le leaky_relu log log1p lt maximum minimum mul ne neg pow "
-                 "relu rsqrt selu sigmoid sign silu sin softplus sqrt sub tanh where",
-    shape: "cat expand flatten flip getitem narrow pad permute reshape squeeze stack transpose unsqueeze",
-    reduce: "amax amin logsumexp mean softmax sum var",
-    linear: "bias_act linear matmul",
-    index: "avg_pool1d gather max_pool1d moving_average",
-    conv: "interpolate",
-    norm: "layer_norm",
-    random: "dropout",
-}
-
-FUNCTIONS: dict[str, Any] = {name: getattr(family, name) for family, names in _FUNCTIONS.items() for name in names.split()}
+# what ndiv offers as functions: the names that each family lists as PUBLIC
+FUNCTIONS: dict[str, Any] = {name: getattr(family, name) for family in FAMILIES for name in family.PUBLIC}
 
 _METHODS = ("abs add clip cos div exp expand expm1 flatten flip gather log log1p logsumexp matmul amax amin maximum mean "
             "minimum mul narrow neg permute pow relu reshape rsqrt sigmoid sign silu sin softmax softplus sqrt squeeze "

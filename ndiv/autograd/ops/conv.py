@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import ConfigError, closest
 from .linear import matmul
 
+PUBLIC = ["interpolate"]
 _NDIV_INTERNAL = True
 
 

@@ -14,6 +14,8 @@ from ..primitive import Bad, Primitive, Sample, register
 from ..tape import apply
 from ._declare import ELEMENTWISE3, binary, elementwise_cost, mismatch_bad, numbers, text_bad, unary, unary_samples
 
+PUBLIC = ("abs add clip cos div elu eq exp expm1 ge gt le leaky_relu log log1p lt maximum minimum mul ne "
+          "neg pow relu rsqrt selu sigmoid sign silu sin softplus sqrt sub tanh where").split()
 _NDIV_INTERNAL = True
 cos: Any  # gradient rules name ops that are declared further down
 log: Any

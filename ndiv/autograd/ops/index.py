@@ -14,6 +14,7 @@ from ._declare import numbers
 from .reduce import mean
 from .shape import pad
 
+PUBLIC = ("avg_pool1d gather max_pool1d moving_average").split()
 _NDIV_INTERNAL = True
 SCATTER_ADD: Primitive  # each is the gradient of the other
 AVG_UNPOOL1D: Primitive
@@ -186,5 +187,3 @@ def moving_average(x: Any, kernel_size: int) -> Any:
     side = (kernel_size - 1) // 2
     return avg_pool1d(pad(x, (side, kernel_size - 1 - side), mode="replicate"), kernel_size, 1)
 
-
-__all__ = ["avg_pool1d", "gather", "max_pool1d", "moving_average"]

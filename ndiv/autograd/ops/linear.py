@@ -15,6 +15,7 @@ from .elementwise import add, elu, leaky_relu, relu, selu, sigmoid, silu, softpl
 from .reduce import sum
 from .shape import reshape, transpose, unsqueeze
 
+PUBLIC = ("bias_act linear matmul").split()
 _NDIV_INTERNAL = True
 
 

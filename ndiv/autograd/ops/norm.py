@@ -15,6 +15,7 @@ from .elementwise import rsqrt
 from .reduce import mean, sum
 from .shape import reshape
 
+PUBLIC = ["layer_norm"]
 _NDIV_INTERNAL = True
 
 

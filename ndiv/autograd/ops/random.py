@@ -11,6 +11,7 @@ from ..primitive import Bad, Primitive, Sample, register
 from ..tape import apply
 from ._declare import numbers
 
+PUBLIC = ["dropout"]
 _NDIV_INTERNAL = True
 DROPOUT: Primitive  # its own gradient
 

@@ -13,6 +13,7 @@ from ._declare import numbers
 from .elementwise import exp, log
 from .shape import expand, reshape
 
+PUBLIC = ("amax amin logsumexp mean softmax sum var").split()
 _NDIV_INTERNAL = True
 
 

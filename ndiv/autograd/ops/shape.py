@@ -12,6 +12,7 @@ from ..shapes import RuleBroken, broadcast, normalize_dims
 from ..tape import apply
 from ._declare import numbers
 
+PUBLIC = ("cat expand flatten flip getitem narrow pad permute reshape squeeze stack transpose unsqueeze").split()
 _NDIV_INTERNAL = True
 PUT: Primitive  # the gradient of GETITEM
 
