@@ -33,9 +33,11 @@ CSRC = "csrc"
 STRICT = os.environ.get("NDIV_WERROR") == "1"
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Python has no limited API yet
 CORE = ["csrc/core/cpu.c", "csrc/core/dispatch.c"]
-# -fno-fast-math answers a -ffast-math in the user's CFLAGS; -g0 keeps the wheel small.
-COMMON_FLAGS = ["-O2", "-g0", "-fno-fast-math", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden",
-                "-std=c11"]
+# -g0 keeps the wheel small.
+COMMON_FLAGS = ["-O2", "-g0", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-std=c11"]
+# Taken out of the user's CFLAGS: they break the arithmetic here and, at the link, that of the whole process.
+UNSAFE_FLAGS = {"-Ofast", "-ffast-math", "-funsafe-math-optimizations", "-fassociative-math", "-freciprocal-math",
+                "-ffinite-math-only", "-fno-signed-zeros"}
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 ISA_FLAGS = {
     "x86_64": {"avx2": ["-mavx2", "-mfma"],
@@ -123,6 +125,8 @@ class BuildNative(build_ext):
         import cffi
 
         msvc = self.compiler.compiler_type == "msvc"
+        for command in () if msvc else (self.compiler.compiler_so, self.compiler.linker_so):
+            command[:] = [flag for flag in command if flag not in UNSAFE_FLAGS]
         common = (MSVC_COMMON_FLAGS if msvc else COMMON_FLAGS) + (
             (MSVC_STRICT_FLAGS if msvc else STRICT_FLAGS) if STRICT else [])
         macros, objects = [], self._compile("csrc/isa/scalar.c", common)

@@ -18,11 +18,13 @@ def _names(module: str, names: str) -> None:
     _HOME.update(dict.fromkeys(names.split(), module))
 
 
-_names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace grad value_and_grad vjp gradcheck")
-_names("ndiv.autograd.ops", "abs add avg_pool1d bias_act cat clip cos div dropout elu eq exp expand expm1 flatten flip gather "
-       "ge getitem gt interpolate layer_norm le leaky_relu linear log log1p logsumexp lt matmul max_pool1d maximum mean "
-       "minimum moving_average mul narrow ne neg pad permute pow relu reshape rsqrt selu sigmoid sign silu sin softmax "
-       "softplus sqrt squeeze stack sub sum tanh transpose unsqueeze var where amax amin")
+_names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace checkpoint "
+       "grad value_and_grad vjp jvp hessian gradcheck")
+_names("ndiv.autograd.ops", "abs add amax amin argmax argmin avg_pool1d bias_act cat chunk clip cos cumsum div dropout einsum "
+       "elu embedding eq exp expand expm1 flatten flip gather ge getitem gt index_put interpolate layer_norm le "
+       "leaky_relu linear log log1p log_softmax logsumexp lt masked_fill matmul max_pool1d maximum mean minimum "
+       "moving_average mul narrow ne neg pad permute pow prod relu repeat reshape roll rsqrt scatter_add selu sigmoid sign "
+       "silu sin softmax softplus sort split sqrt squeeze stack std sub sum tanh topk transpose unfold unsqueeze var where")
 _names("ndiv.random", "manual_seed")
 _names("ndiv.errors", "NdivError")
 _names("ndiv.forecast", "NeuralForecast evaluate")

@@ -9,11 +9,14 @@ ops/          declarations, by family                   transforms.py grad, valu
 from . import ops as ops
 from .backward import backward
 from .check import check_bad, check_primitive, gradcheck
+from .checkpoint import checkpoint
 from .primitive import REGISTRY, Primitive, get
 from .tape import Node, Tape, apply, enable_grad, is_grad_enabled, no_grad, trace
 from .tensor import Tensor, tensor
-from .transforms import grad, value_and_grad, vjp
+from .transforms import grad, hessian, jvp, value_and_grad, vjp
 
-__all__ = ["REGISTRY", "Node", "Primitive", "Tape", "Tensor", "apply", "backward", "check_bad", "check_primitive",
-           "enable_grad", "get", "grad", "gradcheck", "is_grad_enabled", "no_grad", "tensor", "trace",
-           "value_and_grad", "vjp"]
+__all__ = [
+    "REGISTRY", "Node", "Primitive", "Tape", "Tensor", "apply", "backward", "check_bad", "check_primitive",
+    "checkpoint", "enable_grad", "get", "grad", "gradcheck", "hessian", "is_grad_enabled", "jvp", "no_grad",
+    "tensor", "trace", "value_and_grad", "vjp",
+]

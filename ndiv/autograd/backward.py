@@ -78,6 +78,8 @@ def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[T
             if g is None or not node.needs or node in border:
                 continue
             _pull_node(node, g, cots, create_graph)
+            if node.segment is not None and node is node.segment.nodes[0]:
+                node.segment.strip()  # the oldest of its nodes is done
     finally:
         _mode.grad = before
     if wanted is not None:
@@ -86,6 +88,8 @@ def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[T
 
 
 def _pull_node(node: Node, g: Any, cots: dict[Any, Any], create_graph: bool) -> None:
+    if node.segment is not None and not node.segment.full:
+        node.segment.fill()
     prim, parents, saved = node.prim, node.parents, node.inputs
     out: Any = node.out
     if create_graph:

@@ -124,7 +124,7 @@ class Primitive:
         if isinstance(self.vjp, list):
             self.vjp = tuple(self.vjp)
         self.variadic = self.args[0].startswith("*")
-        self.save_args = tuple(a in self.saves for a in self.args)
+        self.save_args = tuple(a.lstrip("*") in self.saves for a in self.args)
         self.save_out = "out" in self.saves
 
     def __repr__(self) -> str:

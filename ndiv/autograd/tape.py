@@ -26,10 +26,14 @@ ndarray = np.ndarray
 
 
 class _Mode(threading.local):
-    """Per-thread recording mode: off, grad (save what backward needs), or all (also keep every value)."""
+    """Per-thread recording mode: off, grad (save what backward needs), or all (also keep every value).
+
+    journal: a list to which every recorded node is added, or None.
+    """
 
     grad = True
     all = False
+    journal: list[Node] | None = None
 
 
 _mode = _Mode()
@@ -44,9 +48,10 @@ class Node:
     out         output array(s), when saved; else None
     metas       (shape, dtype) of each output
     where       (code object, instruction) of the call, turned into file and line only when asked for
+    segment     the checkpoint that can fill in what was saved, or None
     """
 
-    __slots__ = ("attrs", "inputs", "metas", "needs", "out", "parents", "prim", "seq", "slots", "where")
+    __slots__ = ("attrs", "inputs", "metas", "needs", "out", "parents", "prim", "segment", "seq", "slots", "where")
 
     def __init__(self, prim: Primitive, attrs: dict[str, Any], parents: tuple[Any, ...], slots: tuple[int, ...] | None,
                  inputs: tuple[Any, ...], out: Any, metas: Any, seq: int, where: Any, needs: bool) -> None:
@@ -60,6 +65,7 @@ class Node:
         self.seq = seq
         self.where = where
         self.needs = needs
+        self.segment: Any = None
 
     @property
     def line(self) -> str:
@@ -134,7 +140,7 @@ def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: di
     if keep_all:
         saved = tuple(arrays)
     elif prim.variadic:
-        saved = tuple(np.shape(a) for a in arrays)
+        saved = tuple(arrays) if prim.saves else tuple([np.shape(a) for a in arrays])
     else:
         saved = tuple([a if keep or type(a) is not ndarray else a.shape
                        for a, keep in zip(arrays, prim.save_args, strict=True)])
@@ -148,10 +154,14 @@ def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: di
             out = _scalar(out, arrays)
         node = Node(prim, attrs, tuple(parents), tuple(slots) if slots else None, saved, out if keep_out else None,
                     ((out.shape, out.dtype),), next(_sequence), where, needs)
+        if _mode.journal is not None:
+            _mode.journal.append(node)
         return Tensor(out, needs, node)
     outs = tuple(np.asarray(o) for o in out)
     node = Node(prim, attrs, tuple(parents), tuple(slots) if slots else None, saved, outs if keep_out else None,
                 tuple((o.shape, o.dtype) for o in outs), next(_sequence), where, needs)
+    if _mode.journal is not None:
+        _mode.journal.append(node)
     return tuple(Tensor(o, needs and i < prim.n_diff, node, i) for i, o in enumerate(outs))
 
 

@@ -1,4 +1,4 @@
-"""Derivatives as functions: grad, value_and_grad, vjp.
+"""Derivatives as functions: grad, value_and_grad, vjp, jvp, hessian.
 
 Contract: they take functions of Tensors that return Tensors, and accept arrays or Tensors as arguments. Results are
 Tensors; with ``create_graph=True`` they can be differentiated again.
@@ -16,7 +16,7 @@ from .backward import pull
 from .tape import enable_grad
 from .tensor import Tensor, tensor
 
-__all__ = ["grad", "value_and_grad", "vjp"]
+__all__ = ["grad", "hessian", "jvp", "value_and_grad", "vjp"]
 
 
 def _leaf(value: Any) -> Tensor:
@@ -95,3 +95,56 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Tensor, Callable[[Any], Any]
         return gs[0] if len(gs) == 1 else tuple(gs)
 
     return out.detach(), back
+
+
+def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """f(*primals), and its derivative along the tangents.
+
+    Reverse mode twice: the cotangent map u -> J' u is linear, so its own transpose is J.
+
+    >>> import ndiv, numpy as np
+    >>> y, t = ndiv.jvp(lambda x: x * x, (np.array([3.0]),), (np.array([1.0]),))
+    >>> y.item(), t.item()
+    (9.0, 6.0)
+    """
+    out, leaves = _run(f, tuple(primals), tuple(range(len(primals))))
+    u = Tensor(np.zeros_like(out.data), True)
+    directions = [t if isinstance(t, Tensor) else Tensor(np.asarray(t, dtype=p.data.dtype))
+                  for t, p in zip(tangents, leaves, strict=True)]
+    for t, p in zip(directions, leaves, strict=True):
+        if t.shape != p.shape:
+            raise ShapeError(f"jvp: a tangent has shape {list(t.shape)} and its primal {list(p.shape)}", value=t.shape,
+                             hint="they must be equal")
+    if not out.requires_grad:
+        return out.detach(), Tensor(np.zeros_like(out.data))
+    pulled = [(t, g) for t, (_, g) in zip(directions, pull((out,), (u,), leaves, True), strict=True) if g is not None]
+    with enable_grad():
+        total = sum((g * t).sum() for t, g in pulled)
+    if not isinstance(total, Tensor) or not total.requires_grad:
+        return out.detach(), Tensor(np.zeros_like(out.data))
+    return out.detach(), _wrap(pull((total,), (None,), (u,))[0][1], u)
+
+
+def hessian(f: Callable[..., Any]) -> Callable[[Any], Tensor]:
+    """A function that returns the matrix of second derivatives of f, of shape [*x.shape, *x.shape].
+
+    >>> import ndiv, numpy as np
+    >>> ndiv.hessian(lambda x: x[0] * x[0] * x[1])(np.array([2.0, 3.0])).numpy()
+    array([[6., 4.],
+           [4., 0.]])
+    """
+    def matrix(x: Any) -> Tensor:
+        leaf = _leaf(x)
+        out, _ = _run(f, (leaf,), (0,))
+        rows = np.zeros((leaf.data.size, *leaf.shape), leaf.data.dtype)
+        g = pull((out,), (None,), (leaf,), True)[0][1] if out.requires_grad else None
+        if isinstance(g, Tensor) and g.requires_grad:
+            for i in range(leaf.data.size):
+                seed = np.zeros(leaf.data.size, leaf.data.dtype)
+                seed[i] = 1.0
+                row = pull((g,), (seed.reshape(leaf.shape),), (leaf,))[0][1]
+                if row is not None:
+                    rows[i] = row
+        return Tensor(rows.reshape(*leaf.shape, *leaf.shape))
+
+    return matrix

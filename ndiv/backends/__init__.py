@@ -49,9 +49,12 @@ def activate(name: str | None = None) -> str:
     if name == "native" and not native.available():
         raise DeviceError(f"the native backend is not available: {native.why_not()}", value=name,
                           hint="install a C compiler and reinstall ndiv, or leave NDIV_BACKEND unset")
-    _current = name or ("native" if native.available() else "numpy")
-    if _current == "native" and os.environ.get("NDIV_ISA"):
-        native.select(os.environ["NDIV_ISA"])
+    wanted = os.environ.get("NDIV_ISA")
+    # a processor without fused multiply-add emulates it in the scalar kernels, which NumPy outruns by far
+    slow = native.available() and native.isa() == "scalar" and not wanted
+    _current = name or ("native" if native.available() and not slow else "numpy")
+    if _current == "native" and wanted:
+        native.select(wanted)
     _install()
     return _current
 

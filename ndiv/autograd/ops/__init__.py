@@ -6,16 +6,17 @@ from typing import Any
 
 from ... import backends
 from ..tensor import Tensor
-from . import conv, elementwise, index, linear, norm, random, reduce, shape
+from . import conv, elementwise, gather, linear, norm, pool, random, reduce, shape
 
-FAMILIES = (elementwise, shape, reduce, linear, index, conv, norm, random)
+FAMILIES = (elementwise, shape, gather, reduce, linear, pool, conv, norm, random)
 
 # what ndiv offers as functions: the names that each family lists as PUBLIC
 FUNCTIONS: dict[str, Any] = {name: getattr(family, name) for family in FAMILIES for name in family.PUBLIC}
 
-_METHODS = ("abs add clip cos div exp expand expm1 flatten flip gather log log1p logsumexp matmul amax amin maximum mean "
-            "minimum mul narrow neg permute pow relu reshape rsqrt sigmoid sign silu sin softmax softplus sqrt squeeze "
-            "sub sum tanh transpose unsqueeze var where ge gt le lt eq ne").split()
+_METHODS = ("abs add amax amin argmax argmin chunk clip cos cumsum div eq exp expand expm1 flatten flip gather ge "
+            "gt le log log1p log_softmax logsumexp lt masked_fill matmul maximum mean minimum mul narrow ne neg "
+            "permute pow prod relu repeat reshape roll rsqrt scatter_add sigmoid sign silu sin softmax softplus "
+            "sort split sqrt squeeze std sub sum tanh topk transpose unfold unsqueeze var where").split()
 
 
 def _swap(function: Any) -> Any:

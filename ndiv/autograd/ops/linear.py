@@ -13,9 +13,9 @@ from ..tape import apply
 from ._declare import numbers
 from .elementwise import add, elu, leaky_relu, relu, selu, sigmoid, silu, softplus, tanh, where
 from .reduce import sum
-from .shape import reshape, transpose, unsqueeze
+from .shape import expand, reshape, transpose, unsqueeze
 
-PUBLIC = ("bias_act linear matmul").split()
+PUBLIC = ["bias_act", "einsum", "linear", "matmul"]
 _NDIV_INTERNAL = True
 
 
@@ -86,6 +86,101 @@ def matmul(a: Any, b: Any) -> Any:
     (5, 3, 2)
     """
     return apply(MATMUL, (a, b))
+
+
+# einsum -----------------------------------------------------------------------------------------------------------
+
+def _terms(equation: str, ndims: list[int]) -> tuple[list[str], str]:
+    """Operand subscripts and result subscripts, with any ellipsis spelt out in capitals that are not used."""
+    text = equation.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    parts = left.split(",")
+    if len(parts) != len(ndims):
+        raise RuleBroken(f"{equation!r} names {len(parts)} operands and {len(ndims)} were given", "one for each comma")
+    free = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text]
+    most = ""
+    out = []
+    for part, ndim in zip(parts, ndims, strict=True):
+        if "..." in part:
+            n = ndim - len(part) + 3
+            letters = "".join(free[:n][::-1])
+            most = letters if len(letters) > len(most) else most
+            part = part.replace("...", letters)
+        if len(part) != ndim:
+            raise RuleBroken(f"{part!r} names {len(part)} axes and its operand has {ndim}", "one letter for each axis")
+        if len(set(part)) != len(part):
+            raise RuleBroken(f"{part!r} names an axis twice in one operand", "diagonals are not supported; index them out")
+        out.append(part)
+    if arrow:
+        right = right.replace("...", most)
+    else:
+        joined = "".join(out)
+        right = most + "".join(sorted(c for c in set(joined) - set(most) if joined.count(c) == 1))
+    return out, right
+
+
+def _einsum_rule(attrs: dict[str, Any], *xs: tuple[int, ...]) -> tuple[int, ...]:
+    """Einstein's summation: axes with one letter have one length (or 1); letters not in the result are summed"""
+    parts, right = _terms(attrs["equation"], [len(x) for x in xs])
+    size: dict[str, int] = {}
+    for i, (part, x) in enumerate(zip(parts, xs, strict=True)):
+        for c, n in zip(part, x, strict=True):
+            if size.setdefault(c, n) != n and 1 not in (n, size[c]):
+                raise RuleBroken(f"axis {c!r} is {size[c]} before and {n} in operand {i}", "they must be equal")
+            size[c] = n if size[c] == 1 else size[c]
+    if set(right) - set(size):
+        raise RuleBroken(f"{sorted(set(right) - set(size))[0]!r} is in the result and in no operand", "name it there")
+    return tuple(size[c] for c in right)
+
+
+def _einsum_vjp(g: Any, y: Any, *xs: Any, equation: str) -> list[Any]:
+    parts, right = _terms(equation, [len(x.shape) for x in xs])
+    out = []
+    for i, x in enumerate(xs):
+        others = [p for j, p in enumerate(parts) if j != i]
+        known = set(right).union(*others) if others else set(right)
+        target = "".join(c for c in parts[i] if c in known)
+        gi = einsum(",".join([right, *others]) + "->" + target, g, *[v for j, v in enumerate(xs) if j != i])
+        if target != parts[i]:  # axes that only this operand had were summed: spread the cotangent over them
+            sizes = _sizes(gi, target, x, parts[i])
+            gi = expand(reshape(gi, tuple(n if c in known else 1 for c, n in zip(parts[i], sizes, strict=True))), x.shape)
+        out.append(gi)
+    return out
+
+
+def _sizes(gi: Any, target: str, x: Any, part: str) -> list[int]:
+    at = dict(zip(target, gi.shape, strict=True))
+    return [at.get(c, n) for c, n in zip(part, x.shape, strict=True)]
+
+
+def _einsum_samples() -> list[Sample]:
+    cases: list[tuple[str, list[tuple[int, ...]], str]] = [
+        ("ij,jk->ik", [(2, 3), (3, 4)], "contiguous"), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)], "batched"),
+        ("...i,i->...", [(2, 3, 4), (4,)], "broadcast"), ("i,j->ij", [(3,), (2,)], "contiguous"),
+        ("ij->j", [(2, 3)], "contiguous"), ("ij,ij->", [(2, 3), (2, 3)], "contiguous"),
+        ("ij,kl->i", [(2, 3), (2, 2)], "contiguous"), ("bi,bj,bk->ijk", [(2, 2), (2, 3), (2, 2)], "contiguous"),
+        ("ij,jk", [(0, 3), (3, 2)], "empty")]
+    made = [Sample(tuple(numbers(s, seed=i) for i, s in enumerate(shapes)), {"equation": e}, tag) for e, shapes, tag in cases]
+    return [*made, Sample((numbers((4, 6)).T[::2], numbers((4, 2), seed=1)), {"equation": "ij,jk->ki"}, "strided")]
+
+
+EINSUM = register(Primitive(
+    "einsum", ("*xs",), _einsum_rule, ref=lambda *xs, equation: np.einsum(equation, *xs, optimize=len(xs) > 1),
+    attrs={"equation": ""}, saves=("xs",), vjp=_einsum_vjp, bound="compute", onnx="Einsum", batch="mix", strict=True,
+    samples=_einsum_samples,
+    bad=lambda: [Bad((np.ones((2, 3)), np.ones((4, 2))), "axis 'j' is 3 before and 4", {"equation": "ij,jk->ik"}),
+                 Bad((np.ones((2, 3)),), "names 2 operands", {"equation": "ij,jk->ik"}),
+                 Bad((np.ones((2, 2)),), "twice", {"equation": "ii->i"})]))
+
+
+def einsum(equation: str, *xs: Any) -> Any:
+    """Sum of products in Einstein's notation; "..." broadcasts. An axis may not repeat within one operand.
+
+    >>> import ndiv, numpy as np
+    >>> ndiv.einsum("bij,bjk->bik", np.ones((2, 3, 4)), np.ones((2, 4, 5))).shape
+    (2, 3, 5)
+    """
+    return apply(EINSUM, xs, {"equation": equation})
 
 
 # bias + activation ------------------------------------------------------------------------------------------------

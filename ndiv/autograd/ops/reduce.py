@@ -1,4 +1,4 @@
-"""Reductions: sum, mean, amax, amin, and what is composed of them (var, softmax, logsumexp)."""
+"""Reductions and what runs along one axis: sum, mean, amax, prod, cumsum, argmax, sort, topk, softmax and their kin."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ShapeError
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import normalize_dims, reduced
 from ..tape import apply
 from ._declare import numbers
-from .elementwise import exp, log
-from .shape import expand, reshape
+from .elementwise import exp, log, sqrt
+from .gather import gather
+from .shape import cat, expand, flip, reshape
 
-PUBLIC = ("amax amin logsumexp mean softmax sum var").split()
+PUBLIC = ("amax amin argmax argmin cumsum log_softmax logsumexp mean prod softmax sort std sum topk var").split()
 _NDIV_INTERNAL = True
 
 
@@ -121,13 +123,16 @@ def _same(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
     return x
 
 
+def _softmax_samples() -> list[Sample]:
+    return [Sample((numbers((3, 4)),), {"dim": -1}, "contiguous"), Sample((numbers((4, 6)).T[::2],), {"dim": 0}, "strided"),
+            Sample((np.broadcast_to(numbers((1, 3)), (2, 3)),), {"dim": 1}, "broadcast"),
+            Sample((numbers((0, 3)),), {"dim": 1}, "empty"), Sample((numbers(()),), {"dim": 0}, "0-d")]
+
+
 SOFTMAX = register(Primitive(
     "softmax", ("x",), _same, decompose=_softmax, attrs={"dim": -1}, saves=("out",), onnx="Softmax",
     vjp=(lambda g, y, x, dim: y * (g - sum(g * y, dim=dim, keepdim=True)),), batch="map",
-    samples=lambda: [Sample((numbers((3, 4)),), {"dim": -1}, "contiguous"),
-                     Sample((numbers((4, 6)).T[::2],), {"dim": 0}, "strided"),
-                     Sample((np.broadcast_to(numbers((1, 3)), (2, 3)),), {"dim": 1}, "broadcast"),
-                     Sample((numbers((0, 3)),), {"dim": 1}, "empty"), Sample((numbers(()),), {"dim": 0}, "0-d")],
+    samples=_softmax_samples,
     bad=lambda: [Bad((np.ones((2, 3)),), "dim 4 is not an axis", {"dim": 4})], strict=True,
     cost=lambda attrs, ins, outs: 13.0 * float(np.prod(ins[0], dtype=float))))
 
@@ -156,8 +161,136 @@ def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
     return apply(SOFTMAX, (x,), {"dim": dim if axis is None else axis})
 
 
+def _log_softmax(x: Any, dim: int) -> Any:
+    top = np.max(x if isinstance(x, np.ndarray) else x.data, axis=dim, keepdims=True, initial=-np.inf)
+    shifted = x - np.where(np.isfinite(top), top, 0).real.astype(x.dtype)
+    return shifted - log(sum(exp(shifted), dim=dim, keepdim=True))
+
+
+LOG_SOFTMAX = register(Primitive(
+    "log_softmax", ("x",), _same, decompose=_log_softmax, attrs={"dim": -1}, saves=("out",), onnx="LogSoftmax",
+    vjp=(lambda g, y, x, dim: g - exp(y) * sum(g, dim=dim, keepdim=True),), strict=True, samples=_softmax_samples,
+    bad=lambda: [Bad((np.ones((2, 3)),), "dim 4 is not an axis", {"dim": 4})],
+    cost=lambda attrs, ins, outs: 23.0 * float(np.prod(ins[0], dtype=float))))
+
+
+def log_softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
+    """log of softmax along dim, without forming small numbers."""
+    return apply(LOG_SOFTMAX, (x,), {"dim": dim if axis is None else axis})
+
+
 def logsumexp(x: Any, dim: Any = -1, keepdim: bool = False) -> Any:
     """log of the sum of exp(x) over dim, shifted by the maximum."""
     top = np.max(x if isinstance(x, np.ndarray) else x.data, axis=dim, keepdims=True)
     y = log(sum(exp(x - top), dim=dim, keepdim=True)) + top
     return y if keepdim else reshape(y, reduced(x.shape, dim, False))
+
+
+def std(x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, axis: Any = None,
+        keepdims: bool | None = None) -> Any:
+    """Standard deviation over dim, with n - 1 in the denominator when unbiased."""
+    return sqrt(var(x, dim, unbiased, keepdim, axis=axis, keepdims=keepdims))
+
+
+# along one axis ---------------------------------------------------------------------------------------------------
+
+def _along(n: int = 1) -> Any:
+    def samples() -> list[Sample]:
+        x = np.random.Generator(np.random.Philox(key=[8, 8])).permutation(24).astype(float) / 7 - 1.6
+        return [Sample((x.reshape(4, 6),), {"dim": -1}, "contiguous"), Sample((x.reshape(4, 6).T[::2],), {"dim": 0}, "strided"),
+                Sample((x.reshape(2, 3, 4),), {"dim": 1}, "batched"), Sample((x[:0].reshape(0, 3),), {"dim": 1}, "empty")]
+
+    return samples
+
+
+def _bad_dim() -> list[Bad]:
+    return [Bad((np.ones((2, 3)),), "dim 4 is not an axis", {"dim": 4})]
+
+
+CUMSUM = register(Primitive(
+    "cumsum", ("x",), _same, ref=lambda x, dim: np.cumsum(x, axis=dim), attrs={"dim": -1}, linear=True, onnx="CumSum",
+    vjp=(lambda g, y, x, dim: flip(cumsum(flip(g, dim), dim), dim),), samples=_along(), bad=_bad_dim, strict=True))
+
+
+def cumsum(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
+    """Running sum along dim."""
+    return apply(CUMSUM, (x,), {"dim": dim if axis is None else axis})
+
+
+def _prod_rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
+    """[*A] -> A without dim"""
+    return reduced(x, attrs["dim"], False)
+
+
+def _others(x: Any, dim: int) -> Any:
+    """For each element, the product of the others along dim; no division, so zeros are no trouble."""
+    n = x.shape[dim]
+    left, right, ones = [], [], None
+    at = [_take(x, dim, i) for i in range(n)]
+    for i in range(n):
+        ones = at[i] * 0.0 + 1.0 if ones is None else ones
+        left.append(ones if i == 0 else left[-1] * at[i - 1])
+    for i in reversed(range(n)):
+        right.append(ones if i == n - 1 else right[-1] * at[i + 1])
+    return cat([a * b for a, b in zip(left, reversed(right), strict=True)], dim=dim) if n else x
+
+
+def _take(x: Any, dim: int, i: int) -> Any:
+    return x[(slice(None),) * (dim % len(x.shape)) + (slice(i, i + 1),)]
+
+
+PROD = register(Primitive(
+    "prod", ("x",), _prod_rule, ref=lambda x, dim: np.prod(x, axis=dim), attrs={"dim": -1}, saves="x", onnx="ReduceProd",
+    vjp=(lambda g, y, x, dim: _spread(g, x, dim, False) * _others(x, dim),), batch="reduce", strict=True,
+    samples=_along(), bad=_bad_dim))
+
+
+def prod(x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None,
+         keepdims: bool | None = None) -> Any:
+    """Product along dim (all elements without one)."""
+    where = _dims(dim, keepdim, axis, keepdims)
+    if where["dim"] is None:
+        y = apply(PROD, (reshape(x, (-1,)),), {"dim": 0})
+        return reshape(y, (1,) * len(x.shape)) if where["keepdim"] else y
+    y = apply(PROD, (x,), {"dim": where["dim"]})
+    return reshape(y, reduced(x.shape, where["dim"], True)) if where["keepdim"] else y
+
+
+ARGSORT = register(Primitive(
+    "argsort", ("x",), _same, ref=lambda x, dim: np.argsort(x.real, axis=dim, kind="stable"), attrs={"dim": -1},
+    vjp=(None,), analytic=False, kinks="ties", onnx="TopK", samples=_along(), bad=_bad_dim, strict=True,
+    cost=lambda attrs, ins, outs: 10.0 * float(np.prod(ins[0], dtype=float))))
+
+ARGMAX = register(Primitive(
+    "argmax", ("x",), _prod_rule, ref=lambda x, dim: np.argmax(x.real, axis=dim), attrs={"dim": -1}, vjp=(None,),
+    analytic=False, kinks="ties", onnx="ArgMax", batch="reduce", bad=_bad_dim, strict=True,
+    samples=lambda: [s for s in _along()() if s.tag != "empty"] + [Sample((np.ones((0, 3)),), {"dim": 1}, "empty")]))
+
+
+def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Index of the largest value along dim (of the flattened array without one); the first of equals. No gradient."""
+    if dim is None:
+        return apply(ARGMAX, (reshape(x, (-1,)),), {"dim": 0})
+    y = apply(ARGMAX, (x,), {"dim": dim})
+    return reshape(y, reduced(x.shape, dim, True)) if keepdim else y
+
+
+def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Index of the smallest value along dim; the first of equals. No gradient."""
+    return argmax(-x, dim, keepdim)
+
+
+def sort(x: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
+    """(values, indices) in order along dim; equal values keep their order. The gradient goes to where each came from."""
+    index = apply(ARGSORT, (-x if descending else x,), {"dim": dim})
+    return gather(x, dim, index), index
+
+
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]:
+    """(values, indices) of the k largest (or smallest) along dim, in order."""
+    n = x.shape[dim]
+    if not 0 <= k <= n:
+        raise ShapeError(f"topk: k={k} of an axis with {n} elements", value=k, hint=f"give k from 0 to {n}")
+    index = apply(ARGSORT, (-x if largest else x,), {"dim": dim})
+    index = index[(slice(None),) * (dim % len(x.shape)) + (slice(0, k),)]
+    return gather(x, dim, index), index

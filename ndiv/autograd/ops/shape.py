@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from ...errors import ShapeError
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken, broadcast, normalize_dims
 from ..tape import apply
 from ._declare import numbers
 
-PUBLIC = ("cat expand flatten flip getitem narrow pad permute reshape squeeze stack transpose unsqueeze").split()
+PUBLIC = ("cat chunk expand flatten flip getitem masked_fill narrow pad permute repeat reshape roll split squeeze stack "
+          "transpose unfold unsqueeze").split()
 _NDIV_INTERNAL = True
 PUT: Primitive  # the gradient of GETITEM
 
@@ -303,3 +306,62 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) 
         else:
             x = getitem(x, (slice(None),) * axis + (_pad_index(x.shape[axis], before, after, mode),))
     return x
+
+
+# composed of the above -------------------------------------------------------------------------------------------
+
+def split(x: Any, size: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+    """Pieces of axis dim: all of one size (the last may be shorter), or of the sizes given."""
+    n = x.shape[dim]
+    sizes = [size] * (n // size) + ([n % size] if n % size else []) if isinstance(size, int) else list(size)
+    if int(np.sum(sizes)) != n:
+        raise ShapeError(f"split: sizes {sizes} do not add up to {n}", value=sizes, hint="they must cover the axis")
+    ends = np.cumsum([0, *sizes])
+    return tuple(narrow(x, dim, int(a), int(b - a)) for a, b in pairwise(ends))
+
+
+def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """At most ``chunks`` pieces of axis dim, of equal size but for the last."""
+    return split(x, max(-(-x.shape[dim] // chunks), 1), dim)
+
+
+def roll(x: Any, shifts: int, dim: int) -> Any:
+    """Axis dim turned by shifts places; what falls off the end comes in at the start."""
+    n = x.shape[dim]
+    k = shifts % n if n else 0
+    return x if not k else cat([narrow(x, dim, n - k, k), narrow(x, dim, 0, n - k)], dim=dim)
+
+
+def repeat(x: Any, *sizes: Any) -> Any:
+    """x laid side by side sizes[i] times along axis i (PyTorch's repeat, NumPy's tile)."""
+    sizes = _ints(sizes)
+    shape = (1,) * (len(sizes) - len(x.shape)) + tuple(x.shape)
+    inner = tuple(s for n in shape for s in (1, n))
+    outer = tuple(s for k, n in zip(sizes, shape, strict=True) for s in (k, n))
+    return reshape(expand(reshape(x, inner), outer), tuple(k * n for k, n in zip(sizes, shape, strict=True)))
+
+
+def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows of ``size`` elements, ``step`` apart, along an axis: [.., n, ..] -> [.., windows, .., size].
+
+    >>> import ndiv, numpy as np
+    >>> ndiv.unfold(np.arange(5.0), 0, 3, 2)
+    array([[0., 1., 2.],
+           [2., 3., 4.]])
+    """
+    n = x.shape[dimension]
+    if size > n or size < 1 or step < 1:
+        raise ShapeError(f"unfold: windows of {size}, {step} apart, of an axis with {n} elements", value=(size, step),
+                         hint=f"give a size from 1 to {n} and a step of at least 1")
+    axis = dimension % len(x.shape)
+    index = np.arange(0, n - size + 1, step)[:, None] + np.arange(size)
+    windows = getitem(x, (slice(None),) * axis + (index,))  # [.., windows, size, ..]
+    order = [i for i in range(len(windows.shape)) if i != axis + 1] + [axis + 1]
+    return permute(windows, order)
+
+
+def masked_fill(x: Any, mask: Any, value: float) -> Any:
+    """x with value wherever mask is true."""
+    from .elementwise import where
+
+    return where(mask, x.dtype.type(value), x)

@@ -1,4 +1,4 @@
-"""Ops that pick by integer indices along an axis: gather, scatter_add; and max pooling, which is a gather."""
+"""Pooling over the last axis: max_pool1d (a gather), avg_pool1d, moving_average."""
 
 from __future__ import annotations
 
@@ -8,72 +8,17 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..primitive import Bad, Primitive, Sample, register
-from ..shapes import RuleBroken, normalize_dims
+from ..shapes import RuleBroken
 from ..tape import apply
 from ._declare import numbers
+from .gather import gather
 from .reduce import mean
-from .shape import pad
+from .shape import cat, pad
 
-PUBLIC = ("avg_pool1d gather max_pool1d moving_average").split()
+PUBLIC = ["avg_pool1d", "max_pool1d", "moving_average"]
 _NDIV_INTERNAL = True
-SCATTER_ADD: Primitive  # each is the gradient of the other
-AVG_UNPOOL1D: Primitive
+AVG_UNPOOL1D: Primitive  # the gradient of AVG_POOL1D, and the other way round
 
-
-def _gather_rule(attrs: dict[str, Any], x: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:
-    """[*A] [*I] -> [*I]; A and I differ in axis dim only"""
-    (d,) = normalize_dims(attrs["dim"], len(x))
-    if len(x) != len(index) or any(p != q for i, (p, q) in enumerate(zip(x, index, strict=True)) if i != d):
-        raise RuleBroken(f"x has shape {list(x)} and index {list(index)}", f"they may differ only in axis {d}")
-    return index
-
-
-def _scatter(g: np.ndarray, index: np.ndarray, dim: int, size: int) -> np.ndarray:
-    shape = list(g.shape)
-    shape[dim] = size
-    out = np.zeros(shape, g.dtype)
-    where = list(np.ogrid[tuple(slice(n) for n in g.shape)])
-    where[dim] = index
-    np.add.at(out, tuple(where), g)
-    return out
-
-
-def _scatter_rule(attrs: dict[str, Any], g: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:
-    """[*A] [*A] -> [*A], with size elements in axis dim"""
-    if g != index:
-        raise RuleBroken(f"g has shape {list(g)} and index {list(index)}", "they must be equal")
-    (d,) = normalize_dims(attrs["dim"], len(g))
-    return (*g[:d], attrs["size"], *g[d + 1:])
-
-
-_INDEX = np.array([[2, 0, 2], [1, 1, 3]])
-
-GATHER = register(Primitive(
-    "gather", ("x", "index"), _gather_rule, ref=lambda x, index, dim: np.take_along_axis(x, index, dim), attrs={"dim": -1},
-    saves=("index",), batch="map", onnx="GatherElements", strict=True, cost=lambda attrs, ins, outs: 0.0,
-    vjp=(lambda g, y, x, index, dim: apply(SCATTER_ADD, (g, index), {"dim": dim % len(x.shape), "size": x.shape[dim]}), None),
-    samples=lambda: [Sample((numbers((2, 4)), _INDEX), {"dim": -1}, "contiguous"),
-                     Sample((numbers((4, 4)).T[::2], _INDEX), {"dim": 1}, "strided"),
-                     Sample((numbers((4, 3)), _INDEX), {"dim": 0}, "contiguous"),
-                     Sample((numbers((0, 3)), np.zeros((0, 2), int)), {"dim": 1}, "empty")],
-    bad=lambda: [Bad((np.ones((2, 3)), np.zeros((3, 3), int)), "differ only in axis 1", {"dim": 1})]))
-
-SCATTER_ADD = register(Primitive(
-    "scatter_add", ("g", "index"), _scatter_rule, ref=lambda g, index, dim, size: _scatter(g, index, dim, size),
-    attrs={"dim": -1, "size": 0}, saves=("index",), batch="map", onnx="ScatterElements", strict=True,
-    vjp=(lambda g, y, x, index, dim, size: gather(g, dim, index), None),
-    samples=lambda: [Sample((numbers((2, 3)), _INDEX), {"dim": 1, "size": 4}, "contiguous"),
-                     Sample((numbers((3, 4)).T[:2], np.zeros((2, 3), int)), {"dim": 1, "size": 4}, "strided"),
-                     Sample((numbers((0, 2)), np.zeros((0, 2), int)), {"dim": 1, "size": 3}, "empty")],
-    bad=lambda: [Bad((np.ones((2, 3)), np.zeros((3, 3), int)), "must be equal", {"dim": 1, "size": 3})]))
-
-
-def gather(x: Any, dim: int, index: Any) -> Any:
-    """x at index along dim (both have the same number of axes); differentiable in x."""
-    return apply(GATHER, (x, index), {"dim": dim})
-
-
-# pooling over the last axis ---------------------------------------------------------------------------------------
 
 def _pooled(n: int, kernel: int, stride: int, ceil_mode: bool) -> int:
     """PyTorch's output length: in ceil mode a last window may hang over the end, but must begin inside."""
@@ -177,8 +122,6 @@ def avg_pool1d(x: Any, kernel_size: int, stride: int | None = None, ceil_mode: b
     rest = mean(x[..., start:], dim=-1, keepdim=True)
     if not whole:
         return rest
-    from .shape import cat
-
     return cat([apply(AVG_POOL1D, (x,), {"kernel": kernel_size, "stride": stride}), rest], dim=-1)
 
 
