@@ -56,11 +56,11 @@ def _seed(out: Tensor, gradient: Any, create_graph: bool) -> Any:
 
 
 def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[Tensor] | None,
-         create_graph: bool = False, stop: bool = False) -> list[tuple[Tensor, Any]]:
+         create_graph: bool = False, stop: bool = False, watch: Any = None) -> list[tuple[Tensor, Any]]:
     """Cotangents of leaves, as (leaf, cotangent) in a fixed order.
 
     With ``wanted``, exactly those tensors (leaves or not), None where nothing flows; ``stop`` then keeps the walk
-    from going further back than them.
+    from going further back than them. ``watch(node, cotangents)`` is called after each node, for diagnostics.
     """
     cots: dict[Any, Any] = {}  # Node -> cotangent (list of them for several outputs); leaf Tensor -> cotangent
     for out, gradient in zip(outputs, gradients, strict=True):
@@ -78,6 +78,8 @@ def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[T
             if g is None or not node.needs or node in border:
                 continue
             _pull_node(node, g, cots, create_graph)
+            if watch is not None:
+                watch(node, cots)
             if node.segment is not None and node is node.segment.nodes[0]:
                 node.segment.strip()  # the oldest of its nodes is done
     finally:

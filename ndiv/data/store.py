@@ -56,9 +56,11 @@ class SeriesStore:
         self.ids = np.asarray(self.ids)
         self.offsets = np.ascontiguousarray(self.offsets, dtype=np.int64)
         rows, series = len(self.y), len(self.ids)
+        mapped = isinstance(self.y, np.memmap)
         self.y = np.ascontiguousarray(self.y, dtype=np.float32)
         self.mask = np.ascontiguousarray(self.mask, dtype=bool)
-        if self.mask.shape == self.y.shape and (not self.mask.all() or np.isnan(self.y).any()):
+        # mapped arrays were cleaned when they were written, and a look at all of them would read the whole file
+        if not mapped and self.mask.shape == self.y.shape and (not self.mask.all() or np.isnan(self.y).any()):
             self.mask = self.mask & ~np.isnan(self.y)
             self.y = np.where(self.mask, self.y, np.float32(0))
         self.hist, self.futr = _floats(self.hist, rows), _floats(self.futr, rows)

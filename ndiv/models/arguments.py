@@ -45,6 +45,7 @@ class CommonArguments(TypedDict, total=False):
     lr_scheduler: Any  # a name, a class, or a function (base_lr, step) -> lr
     lr_scheduler_kwargs: dict[str, Any] | None
     gradient_clip_val: float | None  # largest global norm of the gradient
+    accumulate_grad_batches: int  # batches averaged for one step
     restore_best: bool  # end with the best validated weights
     variant: str  # "paper": as published, known defects repaired; "compat": the numbers of neuralforecast
 
@@ -56,7 +57,7 @@ COMMON: dict[str, Any] = {
     "inference_windows_batch_size": 1024, "start_padding_enabled": False, "training_data_availability_threshold": 0.0,
     "step_size": 1, "scaler_type": "identity", "random_seed": 1, "drop_last_loader": False, "alias": None,
     "optimizer": None, "optimizer_kwargs": None, "lr_scheduler": None, "lr_scheduler_kwargs": None,
-    "gradient_clip_val": None, "restore_best": True, "variant": "paper",
+    "gradient_clip_val": None, "accumulate_grad_batches": 1, "restore_best": True, "variant": "paper",
 }
 
 
@@ -82,7 +83,8 @@ def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     return {**COMMON, **getattr(cls, "DEFAULTS", {}), **defaults, **bound, **kwargs}
 
 
-_COUNTS = ("max_steps", "val_check_steps", "batch_size", "windows_batch_size", "inference_windows_batch_size", "step_size")
+_COUNTS = ("max_steps", "val_check_steps", "batch_size", "windows_batch_size", "inference_windows_batch_size", "step_size",
+           "accumulate_grad_batches")
 
 
 def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: Any) -> None:

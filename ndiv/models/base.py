@@ -193,8 +193,11 @@ class BaseModel(Module):
         y_hat = self._unaffine(self.forward(scaled))
         return self.loss(scaled["outsample_y"], y_hat, scaled.get("outsample_mask"))
 
-    def train_step(self, batch: Batch) -> float:
+    def train_step(self, batch: Batch | list[Batch]) -> float:
         """Forward, loss, gradient, clip, update. Returns the loss before the update.
+
+        Of several batches the gradients are averaged. When the loss or a gradient is not finite the weights stay as
+        they are, and the loss comes back as NaN or infinity.
 
         >>> import ndiv, numpy as np
         >>> m = ndiv.models.NLinear(h=2, input_size=4)
@@ -205,9 +208,16 @@ class BaseModel(Module):
         optimizer = self.optimizer
         optimizer.zero_grad()
         self.train()
-        loss = self.compute_loss(batch)
-        loss.backward()
-        value = float(loss.data)
+        batches = batch if isinstance(batch, list) else [batch]
+        value = 0.0
+        for part in batches:
+            loss = self.compute_loss(part)
+            if len(batches) > 1:
+                loss = loss * (1.0 / len(batches))
+            loss.backward()
+            value += float(loss.data)
+        if math.isfinite(value) and not math.isfinite(optim.global_norm(self.parameters())):
+            value = math.nan
         if math.isfinite(value):  # a broken gradient must not reach the weights; the trainer reports it
             optimizer.step(max_norm=self.arguments["gradient_clip_val"])
         return value
@@ -261,7 +271,8 @@ class BaseModel(Module):
             validation.index.require()
         trainer = Trainer(a["max_steps"], val_check_steps=a["val_check_steps"], patience=a["early_stop_patience_steps"],
                           restore_best=a["restore_best"], schedule=self.schedule(), seed=self.random_seed, verbose=verbose,
-                          callbacks=callbacks, checkpoint=checkpoint, name=self.alias or type(self).__name__)
+                          callbacks=callbacks, checkpoint=checkpoint, name=self.alias or type(self).__name__,
+                          accumulate=a["accumulate_grad_batches"])
         state = trainer.fit(self, loader, validation, resume=resume)
         self.history, self.train_trajectories = state.history, state.train_losses
         self.fitted = True

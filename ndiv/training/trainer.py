@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import random
 from ..errors import ConfigError, FileError, NonFiniteError
+from .diagnose import first_nonfinite
 from .progress import Progress
 
 __all__ = ["TrainState", "Trainer"]
@@ -57,6 +58,7 @@ class Trainer:
     schedule          (base_lr, step) -> lr, or None for a constant rate
     checkpoint        path that is rewritten at each validation, so that a run can be resumed
     callbacks         functions (state, model) called after each validation; one that returns True stops the run
+    accumulate        batches whose gradients are averaged for one step
     verbose           see `ndiv.training.progress`
 
     >>> Trainer(max_steps=10).max_steps
@@ -66,12 +68,15 @@ class Trainer:
     def __init__(self, max_steps: int, *, val_check_steps: int = 100, patience: int = -1, restore_best: bool = True,
                  schedule: Callable[[float, int], float] | None = None, seed: int = 1, checkpoint: Any = None,
                  callbacks: Sequence[Callable[[TrainState, Any], Any]] = (), verbose: bool | None = None,
-                 name: str = "training") -> None:
+                 name: str = "training", accumulate: int = 1) -> None:
         if max_steps < 0:
             raise ConfigError(f"max_steps must not be negative, not {max_steps!r}", value=max_steps, hint="1000 is common")
         if val_check_steps < 1:
             raise ConfigError(f"val_check_steps must be at least 1, not {val_check_steps!r}", value=val_check_steps,
                               hint="100 is common")
+        if accumulate < 1:
+            raise ConfigError(f"accumulate must be at least 1, not {accumulate!r}", value=accumulate, hint="1 is usual")
+        self.accumulate = accumulate
         self.max_steps, self.val_check_steps, self.patience = max_steps, val_check_steps, patience
         self.restore_best, self.schedule, self.seed = restore_best, schedule, seed
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -96,10 +101,12 @@ class Trainer:
             while state.step < self.max_steps and not state.stopped:
                 if self.schedule is not None:
                     model.optimizer.lr = self.schedule(base_lr, state.step)
+                first = state.step * self.accumulate
+                batches = [loader.batch(first + i) for i in range(self.accumulate)]
                 with random.fork(self.seed, state.step * _STREAMS_PER_STEP):
-                    loss = model.train_step(loader.batch(state.step))
+                    loss = model.train_step(batches[0] if len(batches) == 1 else batches)
                 if not math.isfinite(loss):
-                    self._diverged(model, state, loss, safe)
+                    self._diverged(model, state, loss, safe, batches)
                 state.step += 1
                 state.train_losses.append(loss)
                 pending.append(loss)
@@ -135,12 +142,18 @@ class Trainer:
         if self.checkpoint is not None:
             self.save(self.checkpoint, model, state)
 
-    def _diverged(self, model: Any, state: TrainState, loss: float, safe: dict[str, np.ndarray]) -> None:
+    def _diverged(self, model: Any, state: TrainState, loss: float, safe: dict[str, np.ndarray], batches: list[Any]) -> None:
+        """Find the first op that gave a number that is not finite, put the last good weights back, and say so."""
         lr = float(model.optimizer.lr)
+        source = ""
+        for i, batch in enumerate(batches):
+            source = source or first_nonfinite(model, batch, (self.seed, state.step * _STREAMS_PER_STEP) if i == 0 else None)
         model.load_state_dict(safe)
-        raise NonFiniteError(f"the training loss became {loss} at step {state.step} (learning rate {lr:g})", value=loss,
+        what = "gradient" if math.isnan(loss) and source.startswith("the gradient") else "loss"
+        raise NonFiniteError(f"the training {what} is not finite at step {state.step} (learning rate {lr:g})"
+                             f"{'; first: ' + source if source else ''}", value=loss,
                              hint="lower learning_rate, set gradient_clip_val=1.0, or choose a scaler_type; the last "
-                                  "good weights were put back", step=state.step, lr=lr)
+                                  "good weights were put back", step=state.step, lr=lr, source=source)
 
     def save(self, path: Any, model: Any, state: TrainState) -> None:
         """Write a checkpoint: weights, best weights, optimizer state and history, in one safetensors file."""

@@ -17,6 +17,7 @@ from .shape import cat, expand, flip, reshape
 
 PUBLIC = ("amax amin argmax argmin cumsum log_softmax logsumexp mean prod softmax sort std sum topk var").split()
 _NDIV_INTERNAL = True
+_add_reduce: Any = np.add.reduce  # np.sum without its layers of dispatch
 
 
 def _rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
@@ -59,7 +60,7 @@ def _count(shape: tuple[int, ...], dim: Any) -> int:
 
 
 SUM = register(Primitive(
-    "sum", ("x",), _rule, ref=lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim),
+    "sum", ("x",), _rule, ref=lambda x, dim, keepdim: _add_reduce(x, axis=dim, keepdims=keepdim),
     attrs={"dim": None, "keepdim": False}, linear=True, batch="reduce", onnx="ReduceSum",
     vjp=(lambda g, y, x, dim, keepdim: _spread(g, x, dim, keepdim),), samples=_samples, bad=_bad,
     cost=lambda attrs, ins, outs: float(np.prod(ins[0], dtype=float))))
@@ -67,7 +68,7 @@ SUM = register(Primitive(
 def _mean_ref(x: np.ndarray, dim: Any, keepdim: bool) -> np.ndarray:
     n = _count(np.shape(x), dim)
     # an empty mean is nan by definition; dividing by hand keeps NumPy's warning out of it
-    total = np.add.reduce(x, axis=dim, keepdims=keepdim)
+    total = _add_reduce(x, axis=dim, keepdims=keepdim)
     return total * (1.0 / n) if n else np.full_like(total, np.nan)
 
 
@@ -225,7 +226,9 @@ def _prod_rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
 def _others(x: Any, dim: int) -> Any:
     """For each element, the product of the others along dim; no division, so zeros are no trouble."""
     n = x.shape[dim]
-    left, right, ones = [], [], None
+    left: list[Any] = []
+    right: list[Any] = []
+    ones: Any = None
     at = [_take(x, dim, i) for i in range(n)]
     for i in range(n):
         ones = at[i] * 0.0 + 1.0 if ones is None else ones
