@@ -16,7 +16,7 @@ import numpy as np
 from ndiv.data._extras import need
 from ndiv.errors import ConfigError, EmptyDataError, FeatureError, FileError, closest
 
-__all__ = ["plot_forecast"]
+__all__ = ["check_path", "plot_forecast"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", "-.", (0, (1, 1.2)))
@@ -35,7 +35,7 @@ def plot_forecast(history: Any, forecasts: Any, actual: Any = None, path: Any = 
     forecasts        id, time and one column for each model; ``NAME-lo-90`` and ``NAME-hi-90`` are drawn as a band
     path             file to write (png, svg, pdf); None: only return the figure
     ids              series to draw (default: the first ``max_series``)
-    max_history      steps of history to show (default: six times the forecast, so that the forecast stays legible)
+    max_history      steps of history to show (default: four times the forecast, so that the forecast stays legible)
 
     Returns the matplotlib ``Figure``. Raises `ConfigError` (E0010, matplotlib is not installed, or an unknown id),
     `FeatureError` (E0004, a missing column), `EmptyDataError` (E0003), `FileError` (E0006).
@@ -45,6 +45,8 @@ def plot_forecast(history: Any, forecasts: Any, actual: Any = None, path: Any = 
     1
     """
     need("matplotlib", extra="plot")
+    if path is not None:
+        check_path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -61,7 +63,8 @@ def plot_forecast(history: Any, forecasts: Any, actual: Any = None, path: Any = 
     axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for k, (ax, series) in enumerate(zip(axes, chosen, strict=False)):
         before = past.get(series)
-        _panel(ax, before, ahead[series], known.get(series), names, target_col, time_col, max_history)
+        _panel(ax, before, ahead[series], known.get(series), names, target_col, time_col, max_history,
+               40 if columns == 1 else 14)
         _dress(ax, ahead[series][time_col].dtype.kind == "M")
         ax.set_ylabel((y_label or target_col) if k % columns == 0 else "", fontsize=10, color=_INK)
         ax.set_xlabel(time_col if k + columns >= len(chosen) else "", fontsize=10, color=_INK)
@@ -78,6 +81,18 @@ def plot_forecast(history: Any, forecasts: Any, actual: Any = None, path: Any = 
     if path is not None:
         _save(figure, path)
     return figure
+
+
+def check_path(path: Any) -> None:
+    """Refuse a path that no plot can be written to: `ConfigError` (E0010) for its suffix, `FileError` (E0006)."""
+    need("matplotlib", extra="plot")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if Path(path).suffix.lstrip(".").lower() not in kinds:
+        raise ConfigError(f"unknown kind of picture {str(path)!r}", value=str(path), hint=f"Valid: {', '.join(kinds)}.")
+    if not Path(path).resolve().parent.is_dir():
+        raise FileError(f"the folder of {path} does not exist", value=str(path), hint="Create it first.")
 
 
 # -- data ----------------------------------------------------------------------------------------------------------
@@ -131,11 +146,11 @@ def _models(columns: dict[str, np.ndarray], models: Sequence[str] | None, others
 
 def _panel(ax: Any, before: dict[str, np.ndarray] | None, ahead: dict[str, np.ndarray],
            after: dict[str, np.ndarray] | None, names: Sequence[str], target: str, time: str,
-           max_history: int | None) -> None:
+           max_history: int | None, dots: int) -> None:
     """One series: history and actual in ink, forecasts in colour over their bands."""
-    few = len(ahead[time]) <= 40  # markers on more points than that are noise
+    few = len(ahead[time]) <= dots  # markers on more points than that are noise
     if before is not None:
-        shown = slice(-(max_history or max(6 * len(ahead[time]), 30)), None)
+        shown = slice(-(max_history or max(4 * len(ahead[time]), 30)), None)
         ax.plot(before[time][shown], before[target][shown].astype(float), color=_GREY, linewidth=1.4, label="history")
         # The time up to which the forecast knew the series.
         ax.axvline(before[time][-1], color=_RULE, linewidth=1.2, zorder=0)
@@ -184,10 +199,6 @@ def _dress(ax: Any, dates: bool) -> None:
 
 
 def _save(figure: Any, path: Any) -> None:
-    kinds = sorted(figure.canvas.get_supported_filetypes())
-    kind = Path(path).suffix.lstrip(".").lower()
-    if kind not in kinds:
-        raise ConfigError(f"unknown kind of picture {str(path)!r}", value=str(path), hint=f"Valid: {', '.join(kinds)}.")
     try:
         figure.savefig(path, dpi=150, facecolor="white")
     except OSError as error:

@@ -11,8 +11,9 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ndiv._version import __version__
 from ndiv.errors import ConfigError, NdivError, closest
@@ -45,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     True
     """
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        return status
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
     except NdivError as error:
@@ -56,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+          line: str | None = None) -> None:
+    """A warning as one line of ours, without the place in the code that Python adds."""
+    print(f"ndiv: warning: {message}", file=sys.stderr)
 
 
 def _run(argv: list[str]) -> int:

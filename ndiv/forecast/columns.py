@@ -15,7 +15,7 @@ import numpy as np
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
-__all__ = ["exog_names", "head", "output_columns", "view"]
+__all__ = ["cut", "exog_names", "head", "output_columns", "view"]
 
 ROLES = ("hist", "futr", "stat")
 
@@ -37,16 +37,23 @@ def view(store: SeriesStore, model: Any) -> SeriesStore:
     return replace(store, **changes) if changes else store
 
 
-def head(store: SeriesStore, n: np.ndarray) -> SeriesStore:
-    """The first ``n`` [S] rows of each series.
+def cut(store: SeriesStore, series: np.ndarray, first: np.ndarray, last: np.ndarray) -> SeriesStore:
+    """Rows ``first:last`` of the given series, each counted within its series; all [N], and a series may come often.
 
-    >>> head(SeriesStore.from_arrays_list([[1, 2, 3], [4, 5]]), np.array([2, 1])).y.tolist()
-    [1.0, 2.0, 4.0]
+    >>> store = SeriesStore.from_arrays_list([[1, 2, 3], [4, 5]])
+    >>> cut(store, np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([2, 3, 1])).y.tolist()
+    [1.0, 2.0, 2.0, 3.0, 4.0]
     """
-    offsets = np.concatenate([[0], np.cumsum(n)])
-    rows = np.repeat(store.offsets[:-1] - offsets[:-1], n) + np.arange(offsets[-1])
-    return replace(store, offsets=offsets, times=store.times[rows], y=store.y[rows], mask=store.mask[rows],
-                   hist=store.hist[rows], futr=store.futr[rows])
+    lengths = last - first
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    rows = np.repeat(store.offsets[series] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return replace(store, ids=store.ids[series], offsets=offsets, times=store.times[rows], y=store.y[rows],
+                   mask=store.mask[rows], hist=store.hist[rows], futr=store.futr[rows], stat=store.stat[series])
+
+
+def head(store: SeriesStore, n: np.ndarray) -> SeriesStore:
+    """The first ``n`` [S] rows of each series."""
+    return cut(store, np.arange(store.n_series), np.zeros_like(n), n)
 
 
 def output_columns(models: Sequence[Any], reserved: Sequence[str] = ()) -> list[list[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ndiv.data.frames import to_frame
+from ndiv.data.frequency import Frequency
 from ndiv.data.scalers import SERIES_SCALERS
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
@@ -45,10 +46,8 @@ class NeuralForecast:
     def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None) -> None:
         self.models: list[Any] = _checked_models(models)
         self.h: int = self.models[0].h
-        if isinstance(freq, str):
-            from ndiv.data.frequency import Frequency
-
-            Frequency(freq)
+        if freq is not None:
+            Frequency(freq)  # a misspelt one is refused here, not after the data are read
         if local_scaler_type is not None and local_scaler_type not in SERIES_SCALERS:
             raise ConfigError(f"unknown local_scaler_type {local_scaler_type!r}", value=local_scaler_type,
                               hint=closest(local_scaler_type, SERIES_SCALERS))
@@ -143,19 +142,21 @@ class NeuralForecast:
             columns.update((name, values[:, :, k]) for k, name in enumerate(names))
         return columns
 
-    def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int = 1, step_size: int | None = 1,
-                         val_size: int = 0, refit: bool | int = False, *, verbose: bool | None = None,
-                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y") -> Any:
+    def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int | None = 1,
+                         step_size: int | None = 1, val_size: int = 0, test_size: int | None = None,
+                         refit: bool | int = False, *, verbose: bool | None = None, id_col: str = "unique_id",
+                         time_col: str = "ds", target_col: str = "y") -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
 
         step_size  steps from one cutoff to the next; None: ``h``, so that windows do not overlap
         val_size   validation steps just before each cutoff that models are trained for
+        test_size  rows at the end of each series that the windows cover, instead of ``n_windows=None``
         refit      False: train once, before the first cutoff; True: before each; a number k: before each k-th
 
         Models always start from fresh weights, so nothing after a cutoff can have been seen. Returns id, time, cutoff
         (the last time known to the forecast), the target, one column for each model output. Raises what `fit` raises.
         """
-        from .backtest import backtest
+        from .backtest import backtest, plan
 
         if df is None:
             store, columns, target = self._stored(), self.columns, None
@@ -165,8 +166,8 @@ class NeuralForecast:
             df = as_frame(df, columns)
             store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
             target = exact_target(df, store, columns)
-        frame, scaler = backtest(self, store, columns, target, n_windows=n_windows, step_size=step_size,
-                                 val_size=val_size, refit=refit, verbose=verbose)
+        cutoffs = plan(self.h, n_windows, step_size, test_size)
+        frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose)
         self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
         return frame
 

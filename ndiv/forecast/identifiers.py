@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ndiv.errors import ConfigError
 
 __all__ = ["decode", "encode"]
 
-_TAGGED = {
+# tag: (type, from text, to text); a subclass such as pandas.Timestamp is not the type itself
+_TAGGED: dict[str, tuple[type, Callable[[str], Any], Callable[[Any], str]]] = {
     "datetime": (datetime.datetime, datetime.datetime.fromisoformat, datetime.datetime.isoformat),
     "date": (datetime.date, datetime.date.fromisoformat, datetime.date.isoformat),
     "decimal": (decimal.Decimal, decimal.Decimal, str),

@@ -130,6 +130,8 @@ def load(path: Any) -> NeuralForecast:
             meta = dict(manifest["series"])
             ids = identifiers.decode(meta["ids"])
             meta.update(ids=np.zeros(len(ids)), ids_dtype="float64")
+            if np.dtype(meta["times_dtype"]).kind not in "Mi":
+                raise ValueError(f"times of type {meta['times_dtype']}")
             nf.dataset = SeriesStore.from_arrays(_read(folder, manifest, "series.safetensors"), meta)
             nf.dataset.ids = ids
         return nf
@@ -138,7 +140,7 @@ def load(path: Any) -> NeuralForecast:
     except NdivError as error:
         raise FileError(f"{folder} holds settings or arrays that are not valid: {error.message}", value=str(folder),
                         hint=error.hint) from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         raise FileError(f"{folder / MANIFEST} is damaged: {type(error).__name__} {error}", value=str(folder),
                         hint="Save the models again.") from error
 

@@ -60,13 +60,15 @@ def exact_target(df: Any, store: SeriesStore, names: ColumnNames) -> np.ndarray:
     """
     nw, pd = need("narwhals"), need("pandas")
     frame = nw.from_native(pd.DataFrame(df) if isinstance(df, dict) else df, eager_only=True)
-    values = pd.to_numeric(pd.Series(frame[names.target_col].to_list(), dtype=object)).to_numpy(np.float64)
+    values = frame[names.target_col].to_numpy()
+    if values.dtype.kind not in "fiub":  # numbers and None as Python objects
+        values = np.array([np.nan if v is None or v is pd.NA else float(v) for v in values.tolist()])
     if names.id_col in frame.columns:
-        owner = pd.Index(store.ids).get_indexer(pd.Index(frame[names.id_col].to_list(), dtype=store.ids.dtype))
+        owner = pd.Index(store.ids).get_indexer(pd.Index(frame[names.id_col].to_numpy(), dtype=store.ids.dtype))
     else:
         owner = np.zeros(len(frame), np.int64)
-    clock = pd.Series(frame[names.time_col].to_list(), dtype=object)
-    if store.times.dtype.kind == "M":
-        clock = pd.to_datetime(clock, utc=True)
+    clock = frame[names.time_col].to_numpy()
+    if clock.dtype.kind not in "Miu":  # text, or times with a zone
+        clock = pd.to_datetime(pd.Series(clock, dtype=object), utc=True).to_numpy()
     # Series are unique and sorted in the store, so ranking the frame's rows the same way aligns the two.
-    return np.where(store.mask, values[np.lexsort((clock.to_numpy(), owner))], np.nan)
+    return np.where(store.mask, values[np.lexsort((clock, owner))].astype(np.float64), np.nan)

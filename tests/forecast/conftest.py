@@ -1,0 +1,70 @@
+"""Small frames and small models, so that a test takes a fraction of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from ndiv.models import get_model
+
+SMALL: dict[str, dict[str, Any]] = {
+    "NLinear": {},
+    "DLinear": {"moving_avg_window": 5},
+    "MLP": {"hidden_size": 8},
+    "NHITS": {"mlp_units": [[8, 8]] * 3},
+}
+
+
+def small_model(name: str = "NLinear", **options: Any) -> Any:
+    """A model of that name that trains in milliseconds."""
+    return get_model(name)(**{"h": 4, "input_size": 8, "max_steps": 3, "windows_batch_size": 16, **SMALL[name], **options})
+
+
+def long_frame(n: int = 30, ids: tuple[Any, ...] = ("a", "b")) -> pd.DataFrame:
+    """Daily series of ``n`` and ``n - 3`` rows and so on, with a covariate ``x`` and a missing target value each."""
+    parts = []
+    for k, name in enumerate(ids):
+        rows = n - 3 * k
+        step = np.arange(rows)
+        y = 10.0 * (k + 1) + np.sin(step / 2) + 0.1 * step
+        y[5] = np.nan
+        parts.append(pd.DataFrame({"unique_id": name, "ds": pd.date_range("2020-01-01", periods=rows), "y": y,
+                                   "x": np.cos(step / 3)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def df() -> pd.DataFrame:
+    return long_frame()[["unique_id", "ds", "y"]]
+
+
+@pytest.fixture
+def wide_df() -> pd.DataFrame:
+    """With the covariate ``x``."""
+    return long_frame()
+
+
+@pytest.fixture
+def small() -> Callable[..., Any]:
+    return small_model
+
+
+@pytest.fixture(params=["pandas", "polars"])
+def like(request: pytest.FixtureRequest) -> Callable[[pd.DataFrame], Any]:
+    """Turns a pandas frame into the library under test."""
+    return (lambda frame: frame) if request.param == "pandas" else pl.from_pandas
+
+
+def numbers(frame: Any) -> np.ndarray:
+    """All columns but the first two as float64 [rows, columns]."""
+    return np.column_stack([np.asarray(frame[c], np.float64) for c in list(frame.columns)[2:]])
+
+
+@pytest.fixture
+def values() -> Callable[[Any], np.ndarray]:
+    return numbers
