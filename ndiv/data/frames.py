@@ -90,7 +90,7 @@ def _numbers(table: _Table, name: str, role: str) -> np.ndarray:
     column = table.need(name, role)
     dtype, nw = column.dtype, table.nw
     if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Object):
-        return _refuse_text(table, name, role, np.arange(min(3, len(column))), dtype, column)
+        return _refuse_text(table, name, role, _not_numbers(column), dtype, column)
     if dtype == nw.Object:  # pandas columns of Python objects: numbers, None and Decimal are fine
         raw = column.to_numpy()
         missing = column.is_null().to_numpy().astype(bool)
@@ -104,6 +104,19 @@ def _numbers(table: _Table, name: str, role: str) -> np.ndarray:
             return _refuse_text(table, name, role, np.flatnonzero(bad), dtype, column)
         return values
     return np.asarray(column.cast(nw.Float64).fill_null(float("nan")).to_numpy(), np.float64)
+
+
+def _not_numbers(column: Any) -> np.ndarray:
+    """The rows that cannot be read as numbers: one bad cell makes a whole CSV column text. All, where none stands out."""
+    bad = []
+    for row, value in enumerate(column.to_list()):
+        try:
+            float(value) if value is not None else None
+        except (TypeError, ValueError):
+            bad.append(row)
+            if len(bad) == 3:
+                break
+    return np.array(bad or range(min(3, len(column))), dtype=int)
 
 
 def _refuse_text(table: _Table, name: str, role: str, rows: np.ndarray, dtype: Any, column: Any) -> Any:

@@ -33,7 +33,7 @@ FRAMES: dict[str, tuple[pd.DataFrame, str, list[str]]] = {
     "weekly data": (good().assign(ds=pd.date_range("2020-01-01", periods=20, freq="7D")), "E0011", ["freq='D'"]),
     "no time": (cell("ds", 4, None), "E0011", ["null time", "row 4"]),
     "no id": (cell("unique_id", 4, None), "E0011", ["null id", "row 4"]),
-    "text in y": (cell("y", 4, "many"), "E0011", ["'y'", "numbers"]),
+    "text in y": (cell("y", 4, "many"), "E0011", ["'y'", "numbers", "many", "row 4"]),
     "infinite y": (cell("y", 4, "inf"), "E0011", ["infinite", "shop", "row 4"]),
     "no target column": (good().rename(columns={"y": "sales"}), "E0004", ["'y'", "sales"]),
     "no time column": (good().rename(columns={"ds": "clock"}), "E0006", ["no column of times", "clock"]),

@@ -56,7 +56,7 @@ BAD = {
     "NaT": (changed("ds", 2, None), {}, DataError, "E0011", ["1 null times", "row 2"]),
     "null id": (changed("unique_id", 3, None), {}, DataError, "E0011", ["1 null ids", "row 3"]),
     "text target": ({**good(), "y": ["1", "2", "x", "4", "5", "6", "7", "8"]}, {}, DataError, "E0011",
-                    ["'y'", "target", "numbers", "'1'", "row"]),
+                    ["'y'", "target", "numbers", "'x'", "row 2"]),
     "infinite": (changed("y", 6, float("inf")), {}, DataError, "E0011", ["infinite", "b at 2020-01-03 (row 6)"]),
     "too large": (changed("y", 6, -1e39), {}, DataError, "E0011", ["b at 2020-01-03 (row 6)"]),
     "no target": ({k: v for k, v in good().items() if k != "y"} | {"Y": [1.0] * 8}, {}, FeatureError, "E0004",
