@@ -278,6 +278,29 @@ class BaseModel(Module):
         self.fitted = True
         return self
 
+    def partial_fit(self, data: Any, max_steps: int | None = None, **kwargs: Any) -> BaseModel:
+        """Go on training on new data, from the weights and the optimizer's state of before.
+
+        data is a `SeriesStore`, or a frame once `fit` has seen one; max_steps defaults to the model's own. The history
+        goes on, its steps counted from the first fit.
+        """
+        steps = self.arguments["max_steps"] if max_steps is None else max_steps
+        history, losses, full = self.history, self.train_trajectories, self.arguments["max_steps"]
+        self.arguments["max_steps"] = steps
+        try:
+            if isinstance(data, SeriesStore):
+                self.fit_store(data, **kwargs)
+            elif "_forecaster" in self.__dict__:
+                self.__dict__["_forecaster"].fit(data, **kwargs)
+            else:
+                self.fit(data, **kwargs)
+        finally:
+            self.arguments["max_steps"] = full
+        done = float(len(losses))
+        self.history = history + [{**r, "step": r["step"] + done} for r in self.history]
+        self.train_trajectories = losses + self.train_trajectories
+        return self
+
     def _long_enough(self, store: SeriesStore, train_rows: np.ndarray) -> None:
         need = 2 if self.arguments["start_padding_enabled"] else self.input_size + 1
         short = np.flatnonzero(train_rows < need)

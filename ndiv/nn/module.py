@@ -6,7 +6,7 @@ as in PyTorch. Buffers are arrays that are saved with the weights but not traine
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Module:
     training: bool
 
     def __init__(self) -> None:
-        self.__dict__.update(_parameters={}, _modules={}, _buffers={}, training=True)
+        self.__dict__.update(_parameters={}, _modules={}, _buffers={}, _hooks=[], training=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
         for kind, cls in (("_parameters", Parameter), ("_modules", Module)):
@@ -70,7 +70,26 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        out = self.forward(*args, **kwargs)
+        for hook in self._hooks:
+            changed = hook(self, args, out)
+            out = out if changed is None else changed
+        return out
+
+    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Callable[[], None]:
+        """Call ``hook(module, args, output)`` after each forward; what it returns, if anything, takes the output's place.
+
+        Returns a function that removes the hook.
+
+        >>> from ndiv import nn
+        >>> import numpy as np
+        >>> layer, seen = nn.ReLU(), []
+        >>> remove = layer.register_forward_hook(lambda m, args, out: seen.append(float(out.max())))
+        >>> _ = layer(np.array([-1.0, 2.0])); remove(); _ = layer(np.array([5.0])); seen
+        [2.0]
+        """
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, with dotted names."""

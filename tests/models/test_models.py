@@ -253,3 +253,15 @@ def test_nhits_blocks_add_up():
         m, data = make("NHITS", variant=variant), batch()
         np.testing.assert_allclose(sum(p.numpy() if hasattr(p, "numpy") else p for p in m.blockwise(data)),
                                    m.forward(data).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_partial_fit_goes_on(name):
+    store = SeriesStore.from_arrays_list([np.sin(np.arange(80.0) / 3)])
+    whole = make(name, max_steps=10, val_check_steps=5).fit_store(store, verbose=False)
+    m = make(name, max_steps=10, val_check_steps=5).fit_store(store, verbose=False)
+    after = m.train_trajectories[-1]
+    m.partial_fit(store, max_steps=20, verbose=False)
+    assert len(m.train_trajectories) == 30 and [r["step"] for r in m.history] == [5, 10, 15, 20, 25, 30]
+    assert m.train_trajectories[10] <= after * 1.5  # it did not begin anew
+    assert m.arguments["max_steps"] == whole.arguments["max_steps"] == 10
