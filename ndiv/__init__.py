@@ -20,11 +20,15 @@ def _names(module: str, names: str) -> None:
 
 _names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace checkpoint "
        "grad value_and_grad vjp jvp hessian gradcheck")
-_names("ndiv.autograd.ops", "abs add amax amin argmax argmin avg_pool1d bias_act cat chunk clip cos cumsum div dropout einsum "
-       "elu embedding eq exp expand expm1 flatten flip gather ge getitem gt index_put interpolate layer_norm le "
-       "leaky_relu linear log log1p log_softmax logsumexp lt masked_fill matmul max_pool1d maximum mean minimum "
-       "moving_average mul narrow ne neg pad permute pow prod relu repeat reshape roll rsqrt scatter_add selu sigmoid sign "
-       "silu sin softmax softplus sort split sqrt squeeze stack std sub sum tanh topk transpose unfold unsqueeze var where")
+_names("ndiv.autograd.ops", "abs add amax amin argmax argmin attention_weights avg_pool1d avg_pool2d batch_norm bias_act cat "
+       "chunk clip complex_abs complex_conj complex_mul conv1d conv2d conv_transpose1d conv_transpose2d "
+       "cos cumsum digamma div dropout einsum elu embedding eq erf erfc exp expand expm1 flatten flip "
+       "gather ge gelu getitem gru gt index_put interpolate irfft layer_norm le leaky_relu lgamma "
+       "linear log log1p log_softmax logsumexp lstm lt masked_fill matmul max_pool1d max_pool2d maximum "
+       "mean minimum moving_average mul narrow ne neg pad permute polygamma pow prod relu repeat "
+       "reshape rfft rnn roll rsqrt scaled_dot_product_attention scatter_add selu sigmoid sign silu sin "
+       "softmax softplus sort split sqrt squeeze stack std sub sum tanh topk transpose unfold unsqueeze "
+       "var where")
 _names("ndiv.random", "manual_seed")
 _names("ndiv.errors", "NdivError")
 _names("ndiv.forecast", "NeuralForecast evaluate")

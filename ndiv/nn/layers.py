@@ -16,7 +16,7 @@ from ..errors import ConfigError, closest
 from . import init
 from .module import Module, Parameter
 
-__all__ = ["ACTIVATION_NAMES", "Dropout", "ELU", "Identity", "LayerNorm", "LeakyReLU", "Linear", "ModuleList", "PReLU",
+__all__ = ["ACTIVATION_NAMES", "Dropout", "ELU", "GELU", "Identity", "LayerNorm", "LeakyReLU", "Linear", "ModuleList", "PReLU",
            "ReLU", "SELU", "Sequential", "SiLU", "Sigmoid", "Softplus", "Tanh", "activation"]
 
 _NDIV_INTERNAL = True
@@ -110,6 +110,7 @@ LeakyReLU = _activation_class("LeakyReLU", "leaky_relu")
 Tanh = _activation_class("Tanh", "tanh")
 Sigmoid = _activation_class("Sigmoid", "sigmoid")
 SiLU = _activation_class("SiLU", "silu")
+GELU = _activation_class("GELU", "gelu")
 Softplus = _activation_class("Softplus", "softplus")
 
 
@@ -125,7 +126,7 @@ class PReLU(Module):
 
 
 ACTIVATION_NAMES = {"ReLU": "relu", "SELU": "selu", "ELU": "elu", "LeakyReLU": "leaky_relu", "Tanh": "tanh",
-                    "Sigmoid": "sigmoid", "SiLU": "silu", "Softplus": "softplus", "Linear": "identity"}
+                    "Sigmoid": "sigmoid", "SiLU": "silu", "GELU": "gelu", "Softplus": "softplus", "Linear": "identity"}
 
 
 def activation(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken, broadcast
 from ..tape import apply
 from ._declare import numbers
-from .elementwise import add, elu, leaky_relu, relu, selu, sigmoid, silu, softplus, tanh, where
+from .elementwise import add, elu, exp, leaky_relu, relu, selu, sigmoid, silu, softplus, tanh, where
 from .reduce import sum
+from .special import erf, gelu
 from .shape import expand, reshape, transpose, unsqueeze
 
 PUBLIC = ["bias_act", "einsum", "linear", "matmul"]
@@ -187,7 +189,7 @@ def einsum(equation: str, *xs: Any) -> Any:
 
 ACTIVATIONS: dict[str, Any] = {
     "identity": lambda x: x, "relu": relu, "leaky_relu": leaky_relu, "elu": elu, "tanh": tanh, "sigmoid": sigmoid,
-    "silu": silu, "softplus": softplus, "selu": selu,
+    "silu": silu, "softplus": softplus, "selu": selu, "gelu": gelu, "gelu_tanh": lambda x: gelu(x, "tanh"),
 }
 # what the derivative is written in: the activation's own value, or the value before it
 _FROM_OUT = {act for act in ACTIVATIONS if ACT_SAVES[act] == "out"}
@@ -201,7 +203,13 @@ _SLOPES: dict[str, Any] = {
     "sigmoid": lambda s: s * (1.0 - s),
     "softplus": sigmoid,
     "silu": lambda s: sigmoid(s) * (1.0 + s * (1.0 - sigmoid(s))),
+    "gelu": lambda s: 0.5 * (1.0 + erf(s * math.sqrt(0.5))) + s * exp(s * s * -0.5) * (1.0 / math.sqrt(2.0 * math.pi)),
+    "gelu_tanh": lambda s: _gelu_tanh_slope(s, tanh(math.sqrt(2.0 / math.pi) * (s + 0.044715 * s * s * s))),
 }
+
+
+def _gelu_tanh_slope(s: Any, t: Any) -> Any:
+    return 0.5 * (1.0 + t) + 0.5 * s * (1.0 - t * t) * (math.sqrt(2.0 / math.pi) * (1.0 + 3 * 0.044715 * s * s))
 
 
 def _bias_act(x: Any, bias: Any, act: str) -> tuple[Any, Any]:

@@ -199,7 +199,8 @@ def _along(n: int = 1) -> Any:
     def samples() -> list[Sample]:
         x = np.random.Generator(np.random.Philox(key=[8, 8])).permutation(24).astype(float) / 7 - 1.6
         return [Sample((x.reshape(4, 6),), {"dim": -1}, "contiguous"), Sample((x.reshape(4, 6).T[::2],), {"dim": 0}, "strided"),
-                Sample((x.reshape(2, 3, 4),), {"dim": 1}, "batched"), Sample((x[:0].reshape(0, 3),), {"dim": 1}, "empty")]
+                Sample((x.reshape(2, 3, 4),), {"dim": 1}, "batched"), Sample((x[:0].reshape(0, 3),), {"dim": 1}, "empty"),
+                Sample((x[:3].reshape(3, 1),), {"dim": 1}, "contiguous, one element")]
 
     return samples
 
