@@ -89,6 +89,17 @@ def test_docstring_examples(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert result.failed == 0
 
 
+def test_readme_names_the_models_that_exist() -> None:
+    words = "Zero One Two Three Four Five Six Seven Eight Nine Ten".split()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^- (\w+) models of the 27 that are planned: ([\w, ]+)\.", text, re.MULTILINE)
+    names = ndiv.models.list_models()
+    if len(names) < 27:
+        assert found
+        assert found[1] in (str(len(names)), *words[len(names):len(names) + 1])
+        assert found[2].split(", ") == names
+
+
 def test_errors_page_lists_every_code() -> None:
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## (E\d{4}) `(\w+)`", text, re.MULTILINE)

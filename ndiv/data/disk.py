@@ -43,13 +43,15 @@ class StoreWriter:
         self.lengths: list[int] = []
         self.times_dtype = "int64"
         if self.folder.exists() and any(self.folder.iterdir()) and not overwrite:
-            raise FileExists(f"{self.folder} is not empty", value=str(self.folder), hint="give overwrite=True or another folder")
+            raise FileExists(f"{self.folder} is not empty", value=str(self.folder),
+                             hint="give overwrite=True or another folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "meta.json").unlink(missing_ok=True)  # until close, the folder is not a store
             self._files: dict[str, Any] = {name: (self.folder / f"{name}.raw").open("wb") for name in _TYPES}
         except OSError as cause:
-            raise FileError(f"cannot write to {self.folder}: {cause}", value=str(self.folder), hint="check the folder") from None
+            raise FileError(f"cannot write to {self.folder}: {cause}", value=str(self.folder),
+                            hint="check the folder") from None
 
     def append(self, series_id: Any, times: Any, y: Any, *, hist: Any = None, futr: Any = None, stat: Any = None) -> None:
         """One series: times [n] rising (datetime64 or whole numbers), y [n] with NaN where missing, hist [n, X],

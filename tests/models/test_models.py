@@ -71,11 +71,12 @@ def test_gradients_of_the_whole_model(name, variant):
             module.activation = "tanh"
     y = data.pop("insample_y")
     assert gradcheck(lambda t: m.forward({**data, "insample_y": t}).sum(), y)
-    for p in m.parameters():
+    owner = {id(q): (mod, key) for mod in m.modules() for key, q in mod._parameters.items()}
+    for p in list(m.parameters()):
         start = p.data.copy()
         flat = np.random.default_rng(0).choice(p.numel(), min(p.numel(), 6), replace=False)
 
-        def f(values, p=p, start=start, flat=flat):
+        def f(values, p=p, start=start, flat=flat, owner=owner):
             full = ndiv.autograd.apply(ndiv.autograd.get("put"), (values,), {
                 "key": ndiv.autograd.ops.shape.Key(np.unravel_index(flat, p.shape) if p.ndim > 1 else flat), "shape": p.shape})
             holder, name_of = owner[id(p)]
@@ -86,7 +87,6 @@ def test_gradients_of_the_whole_model(name, variant):
             finally:
                 setattr(holder, name_of, p)
 
-        owner = {id(q): (mod, key) for mod in m.modules() for key, q in mod._parameters.items()}
         assert gradcheck(f, np.zeros(len(flat)))
 
 

@@ -97,7 +97,8 @@ def test_orthogonal_is_uniform():
 
 @pytest.mark.parametrize(("mean", "std", "a", "b"), [(0.0, 1.0, -2.0, 2.0), (0.5, 0.1, 0.3, 0.6), (0.0, 1.0, 0.1, 0.2),
                                                      (0.0, 1.0, 4.0, 100.0), (0.0, 1.0, -9.0, -8.0), (1.0, 2.0, -50.0, 60.0),
-                                                     (0.0, 1.0, 8.0, 8.001), (0.0, 1.0, 0.0, 50.0)])
+                                                     (0.0, 1.0, 8.0, 8.001), (0.0, 1.0, 0.0, 50.0),
+                                                     (0.0, 1.0, -0.5, 1.9)])
 def test_truncated_normal(mean, std, a, b):
     """The values' own distribution function is uniform: Kolmogorov-Smirnov at 1e-6, far out in the tails too."""
     ndiv.manual_seed(7)
