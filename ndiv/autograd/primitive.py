@@ -58,6 +58,7 @@ class Primitive:
     name, args, attrs   the op, the names of its array arguments (``"*xs"`` when any number), its attributes' defaults
     rule                shape rule: a string for `shapes.parse_rule`, or a function (attrs, *shapes) -> shape(s)
     ref                 NumPy reference on arrays; must run in float64, and in complex128 where ``analytic``
+    fast                quicker NumPy form of ``ref`` for real arrays, which it must agree with
     expr                elementwise ops: one scalar expression over a maths namespace; ``ref`` follows from it
     vjp                 one function (g, out, *inputs, **attrs) per argument (None: no gradient), or one function
                         that returns them all; written in ndiv ops, which work on bare arrays as on Tensors
@@ -82,6 +83,7 @@ class Primitive:
     args: tuple[str, ...]
     rule: str | Callable[..., Any]
     ref: Callable[..., Any] | None = None
+    fast: Callable[..., Any] | None = None
     expr: Callable[..., Any] | None = None
     vjp: Sequence[Callable[..., Any] | None] | Callable[..., Any] | None = None
     saves: frozenset[str] | Iterable[str] = frozenset()
@@ -116,7 +118,7 @@ class Primitive:
                 self.ref = self.decompose
             else:
                 raise TypeError(f"primitive {self.name} has neither ref, expr nor decomposition")
-        self.run = self.ref
+        self.run = self.fast or self.ref
         self.n_diff = self.n_diff or self.n_out
         if self.vjp is None and self.decompose is not None:
             self.saves = frozenset(self.args)  # gradients go through the decomposition, which needs every input

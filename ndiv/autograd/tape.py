@@ -115,7 +115,7 @@ def apply(prim: Primitive, inputs: Sequence[Any], attrs: dict[str, Any] = _EMPTY
     needs = needs and mode.grad and (prim.vjp is not None or prim.decompose is not None)
     if not needs and not mode.all:
         if prim.n_out == 1:
-            return Tensor(out if type(out) is ndarray else _scalar(out, arrays))
+            return Tensor(out if type(out) is ndarray and out.ndim else _scalar(out, arrays))
         return tuple(Tensor(np.asarray(o)) for o in out)
     return _record(prim, inputs, arrays, attrs, out, needs)
 
@@ -150,7 +150,7 @@ def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: di
     where = (frame.f_code, frame.f_lasti)
     keep_out = prim.save_out or keep_all
     if prim.n_out == 1:
-        if type(out) is not ndarray:
+        if type(out) is not ndarray or not out.ndim:
             out = _scalar(out, arrays)
         node = Node(prim, attrs, tuple(parents), tuple(slots) if slots else None, saved, out if keep_out else None,
                     ((out.shape, out.dtype),), next(_sequence), where, needs)

@@ -39,7 +39,7 @@ def bind(fast: Table) -> None:
     for name, make in _ADAPTERS.items():
         prim = REGISTRY.get(name)
         if prim is not None:
-            reference: Any = prim.ref
+            reference: Any = prim.fast or prim.ref
             prim.run = make(reference, fast[name]) if name in fast else reference
 
 

@@ -77,7 +77,7 @@ class Frequency:
             self._read(str(freq.freqstr))
         else:
             raise ConfigError(f"freq must be a string or a whole number, got {freq!r}", value=freq, hint=_HINT)
-        positive = self.fixed > type(self.fixed)(0) if self.fixed is not None else getattr(self._offset, "n", 1) > 0
+        positive = self.fixed > self.fixed * 0 if self.fixed is not None else getattr(self._offset, "n", 1) > 0
         if not positive:
             raise ConfigError(f"freq must be positive, got {freq!r}", value=freq, hint=_HINT)
 

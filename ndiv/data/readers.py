@@ -247,7 +247,8 @@ def _parse_matrix(file: Path, converter: Any) -> tuple[np.ndarray, np.ndarray, l
             yield from numbers(iter([first]))  # type: ignore[arg-type]
             yield from numbers(lines)
 
-        values = np.loadtxt(rows(), delimiter=",", ndmin=2, quotechar='"', comments=None, converters=converter)
+        values = np.loadtxt(rows(), delimiter=",", ndmin=2, quotechar='"', comments=None, converters=converter,
+                            encoding=None)  # else NumPy 1 hands the converter bytes
     if values.shape != (len(stamps), len(header) - 1):
         raise ValueError(f"{values.shape[1]} numbers in a row, {len(header) - 1} names in the header")
     return _stamps(stamps), values, [name.strip() for name in header[1:]]

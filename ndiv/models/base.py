@@ -175,11 +175,10 @@ class BaseModel(Module):
         """The optimizer, made when first needed."""
         if self._optimizer is None:
             kind = self.arguments["optimizer"] or "Adam"
-            kinds: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
             if isinstance(kind, str):
-                if kind not in kinds:
-                    raise ConfigError(f"unknown optimizer {kind!r}", value=kind, hint=closest(kind, kinds))
-                kind = kinds[kind]
+                if kind not in optim.OPTIMIZERS:
+                    raise ConfigError(f"unknown optimizer {kind!r}", value=kind, hint=closest(kind, optim.OPTIMIZERS))
+                kind = optim.OPTIMIZERS[kind]
             options = {"lr": self.base_lr, **(self.arguments["optimizer_kwargs"] or {})}
             self._optimizer = kind(self.parameters(), **options)
             self.base_lr = self._optimizer.lr
@@ -239,7 +238,10 @@ class BaseModel(Module):
         """The learning-rate schedule that the arguments ask for."""
         a = self.arguments
         if a["lr_scheduler"] is not None:
-            return optim.scheduler(a["lr_scheduler"], **(a["lr_scheduler_kwargs"] or {}))
+            options = dict(a["lr_scheduler_kwargs"] or {})
+            if str(a["lr_scheduler"]).lower() in ("warmuplinear", "warmupcosine", "onecycle", "onecyclelr"):
+                options.setdefault("total_steps", a["max_steps"])
+            return optim.scheduler(a["lr_scheduler"], **options)
         if a["num_lr_decays"] > 0:
             return optim.StepLR(max(a["max_steps"] // a["num_lr_decays"], 1), 0.5)
         return None

@@ -26,7 +26,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         values = data.data if isinstance(data, Tensor) else np.asarray(data)
-        super().__init__(np.ascontiguousarray(values if values.dtype.kind == "f" else values.astype(np.float32)),
+        super().__init__(np.array(values, dtype=values.dtype if values.dtype.kind == "f" else np.float32, order="C"),
                          requires_grad)
 
 
@@ -165,7 +165,7 @@ class Module:
     def astype(self, dtype: Any) -> Module:
         """All parameters converted in place (float64 for verification)."""
         for p in self.parameters():
-            p.data = np.ascontiguousarray(p.data, dtype=dtype)
+            p.data = np.array(p.data, dtype=dtype, order="C")
         return self
 
     def __repr__(self) -> str:

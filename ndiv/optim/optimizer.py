@@ -151,7 +151,8 @@ class Optimizer:
                     work.append((p.data, g if g.flags.c_contiguous else np.ascontiguousarray(g), self.state[i], count))
                     p.written = next(_sequence)
                 i += 1
-            self.update(group, work, -scale if group["maximize"] else scale)
+            with np.errstate(all="ignore"):  # an infinite gradient is the trainer's to report, not NumPy's
+                self.update(group, work, -scale if group["maximize"] else scale)
 
     def update(self, group: Group, work: list[Work], scale: float) -> None:
         """Write the new values of one group's parameters, each given as (p, g, state, count).

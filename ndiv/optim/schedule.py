@@ -101,7 +101,9 @@ class Schedule(metaclass=_Attaching):
             raise ConfigError(f"{type(self).__name__}: last_epoch={last_epoch} needs the rates that the first schedule began "
                               "with", value=last_epoch, hint="optimizer.load_state_dict(...) first: it brings initial_lr")
         self.optimizer = optimizer
-        self.base_lrs = [float(group.setdefault("initial_lr", group["lr"])) for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch + 1
         self.apply(optimizer, self.base_lrs, self.last_epoch)
 

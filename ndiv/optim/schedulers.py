@@ -161,7 +161,7 @@ SCHEDULERS: dict[str, type[Schedule]] = {cls.__name__: cls for cls in (
 
 
 def _key(name: str) -> str:
-    return name.replace("LR", "").lower()
+    return name.lower().replace("lr", "")
 
 
 def scheduler(kind: Any, **kwargs: Any) -> Callable[[float, int], float]:

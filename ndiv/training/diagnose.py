@@ -116,14 +116,22 @@ def diagnose(model: Any, batch: dict[str, Any], vanishing: float = 1e-8, explodi
     True
     """
     state = random.get_state()
-    loss = model.compute_loss(batch)
-    random.set_state(state)
     named = list(model.named_parameters())
-    pulled = pull((loss,), (None,), [p for _, p in named])
+    params = [p for _, p in named]
+    loss = model.compute_loss(batch)
+    pulled = pull((loss,), (None,), params)
+    random.set_state(state)
+    # the signs of an absolute error may cancel to nothing; a random cotangent of the forecast does not
+    y_hat = model.forward(model.scale(batch)[0])
+    random.set_state(state)
+    probe = np.random.Generator(np.random.Philox(key=[1, 1])).standard_normal(y_hat.shape) / y_hat.data.size
+    probed = pull((y_hat,), (probe.astype(y_hat.dtype),), params)
     sizes = [0.0 if g is None else _rms(g) for _, g in pulled]
+    flow = [0.0 if g is None else _rms(g) for _, g in probed]
     top = max(sizes, default=0.0)
     rows, faults = [], []
-    for (name, p), (_, g), size in zip(named, pulled, sizes, strict=True):
+    strongest = max(flow, default=0.0)
+    for (name, p), (_, g), size, through in zip(named, pulled, sizes, flow, strict=True):
         weight = _rms(p.data)
         if g is None:
             verdict = "no gradient"
@@ -131,7 +139,7 @@ def diagnose(model: Any, batch: dict[str, Any], vanishing: float = 1e-8, explodi
             verdict = "not finite"
         elif size > exploding * max(weight, 1.0):
             verdict = "exploding"
-        elif size <= vanishing * top:
+        elif size <= vanishing * top and through <= vanishing * strongest:
             verdict = "vanishing"
         else:
             verdict = "ok"

@@ -128,6 +128,9 @@ class Trainer:
             valid = float(model.validation_loss(validation.batches()))
             record["valid_loss"] = valid
             bar.validated(state.step, mean, valid)
+            observe = getattr(self.schedule, "observe", None)
+            if observe is not None:  # a schedule that follows the validation loss
+                observe(valid)
             if valid < state.best_loss:
                 state.best_loss, state.best_step, state.bad_checks = valid, state.step, 0
                 state.best_weights = model.state_dict()
@@ -164,7 +167,9 @@ class Trainer:
         arrays.update((f"best.{k}", v) for k, v in (state.best_weights or {}).items())
         arrays.update((f"optimizer.{k}", v) for k, v in optimizer.items() if isinstance(v, np.ndarray))
         arrays["train_losses"] = np.asarray(state.train_losses, dtype=np.float64)
-        meta = {"format": _FORMAT, "seed": self.seed, "step": state.step, "best_loss": state.best_loss,
+        schedule: Any = self.schedule
+        schedule = schedule.state_dict() if hasattr(schedule, "state_dict") else None
+        meta = {"format": _FORMAT, "schedule": schedule, "seed": self.seed, "step": state.step, "best_loss": state.best_loss,
                 "best_step": state.best_step, "bad_checks": state.bad_checks, "stopped": state.stopped,
                 "history": state.history, "optimizer": {k: v for k, v in optimizer.items() if not isinstance(v, np.ndarray)}}
         path = Path(path)
@@ -196,6 +201,9 @@ class Trainer:
         def part(prefix: str) -> dict[str, np.ndarray]:
             return {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)}
 
+        schedule: Any = self.schedule
+        if meta.get("schedule") is not None and hasattr(schedule, "load_state_dict"):
+            schedule.load_state_dict(meta["schedule"])
         model.load_state_dict(part("model."))
         model.optimizer.load_state_dict({**part("optimizer."), **meta["optimizer"]})
         return TrainState(step=meta["step"], best_loss=meta["best_loss"], best_step=meta["best_step"],

@@ -144,3 +144,36 @@ def test_bad_arguments():
     for options in ({"max_steps": -1}, {"max_steps": 5, "val_check_steps": 0}):
         with pytest.raises(ConfigError):
             Trainer(**options)
+
+
+def test_reduce_on_plateau_follows_the_validation_loss_and_resumes(tmp_path):
+    from ndiv.optim import ReduceLROnPlateau
+
+    def options():
+        return dict(val_check_steps=2, seed=3, verbose=False, schedule=ReduceLROnPlateau(patience=0, factor=0.5))
+
+    whole = model(learning_rate=0.3)
+    full = Trainer(40, **options()).fit(whole, *loaders())
+    rates = [r["lr"] for r in full.history]
+    assert rates[-1] < rates[0]
+    first = model(learning_rate=0.3)
+    Trainer(20, checkpoint=tmp_path / "c", restore_best=False, **options()).fit(first, *loaders())
+    second = model(learning_rate=0.3)
+    state = Trainer(40, **options()).fit(second, *loaders(), resume=tmp_path / "c")
+    assert [r["lr"] for r in state.history] == rates and bits(second) == bits(whole)
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
+def test_optimizers_by_name(name):
+    m = NLinear(h=H, input_size=L, optimizer=name, learning_rate=1e-2)
+    losses = Trainer(30, verbose=False).fit(m, loaders()[0]).train_losses
+    assert losses[-1] < losses[0] and type(m.optimizer).__name__ == name
+
+
+@pytest.mark.parametrize("name", ["WarmupCosine", "WarmupLinear", "OneCycle", "CosineAnnealing", "Exponential"])
+def test_schedules_by_name(name):
+    kwargs = {"WarmupCosine": {"warmup_steps": 3}, "WarmupLinear": {"warmup_steps": 3}, "OneCycle": {"max_lr": 0.1},
+              "CosineAnnealing": {"T_max": 10}, "Exponential": {"gamma": 0.9}}[name]
+    m = NLinear(h=H, input_size=L, lr_scheduler=name, lr_scheduler_kwargs=kwargs, max_steps=10, val_check_steps=1)
+    m.fit_store(STORE, verbose=False)
+    assert len({r["lr"] for r in m.history}) > 3

@@ -27,10 +27,11 @@ FAMILIES = (elementwise, shape, gather, reduce, linear, pool, special, conv, nor
 # what ndiv offers as functions: the names that each family lists as PUBLIC
 FUNCTIONS: dict[str, Any] = {name: getattr(family, name) for family in FAMILIES for name in family.PUBLIC}
 
-_METHODS = ("erf lgamma digamma abs add amax amin argmax argmin chunk clip cos cumsum div eq exp expand expm1 flatten flip gather ge "
-            "gt le log log1p log_softmax logsumexp lt masked_fill matmul maximum mean minimum mul narrow ne neg "
-            "permute pow prod relu repeat reshape roll rsqrt scatter_add sigmoid sign silu sin softmax softplus "
-            "sort split sqrt squeeze std sub sum tanh topk transpose unfold unsqueeze var where").split()
+_METHODS = ("abs add amax amin argmax argmin chunk clip cos cumsum digamma div eq erf exp expand expm1 flatten "
+            "flip gather ge gt le lgamma log log1p log_softmax logsumexp lt masked_fill matmul maximum mean "
+            "minimum mul narrow ne neg permute pow prod relu repeat reshape roll rsqrt scatter_add sigmoid sign "
+            "silu sin softmax softplus sort split sqrt squeeze std sub sum tanh topk transpose unfold unsqueeze "
+            "var where").split()
 
 
 def _swap(function: Any) -> Any:

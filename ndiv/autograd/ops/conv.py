@@ -111,16 +111,19 @@ def _conv(x: np.ndarray, w: np.ndarray, stride: Ints, padding: Pairs, dilation: 
 
 def _conv_grad_input(g: np.ndarray, w: np.ndarray, stride: Ints, padding: Pairs, dilation: Ints, groups: int,
                      size: Ints) -> np.ndarray:
+    g = np.ascontiguousarray(g)  # a sum's cotangent is one number with strides 0, which no BLAS takes
     b, out, *places = g.shape
-    kernel, c = w.shape[2:], w.shape[1]
+    kernel, c, n = w.shape[2:], w.shape[1], len(places)
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if max(stride) == 1 and all(max(sides) <= r for sides, r in zip(padding, reach, strict=True)):
+        # then it is a convolution with the kernel turned round, and gathering windows is quicker than adding them up
+        turned = np.flip(w, tuple(range(2, 2 + n))).reshape(groups, out // groups, c, *kernel).swapaxes(1, 2)
+        sides = tuple((r - before, r - after) for (before, after), r in zip(padding, reach, strict=True))
+        return _conv(g, turned.reshape(groups * c, out // groups, *kernel), stride, sides, dilation, groups)
     wide = tuple(m + before + after for m, (before, after) in zip(size, padding, strict=True))
     total = np.zeros((b, groups * c, *wide), np.result_type(g, w))
     g = g.reshape(b, groups, out // groups, math.prod(places))
-    taps = w.reshape(groups, out // groups, c * math.prod(kernel))
-    if c == 1:
-        columns = np.stack([np.add.reduce(g * taps[:, :, j, None], 2) for j in range(taps.shape[2])], 2)
-    else:
-        columns = np.matmul(taps.swapaxes(1, 2), g)
+    columns = np.matmul(w.reshape(groups, out // groups, c * math.prod(kernel)).swapaxes(1, 2), g)
     columns = columns.reshape(b, groups * c, math.prod(kernel), *places)
     for j, k in enumerate(_kernel_places(kernel)):
         total[_at(k, tuple(places), stride, dilation)] += columns[:, :, j]
@@ -132,10 +135,15 @@ def _conv_grad_weight(x: np.ndarray, g: np.ndarray, stride: Ints, padding: Pairs
     b, out, *places = g.shape
     n, c = len(places), x.shape[1] // groups
     x = _padded(x, padding)
+    if c == 1:
+        g = g.reshape(b, groups, out // groups, *places)
+        taps = [np.einsum(g, [0, 1, 2, *range(3, 3 + n)], x[_at(k, tuple(places), stride, dilation)],
+                          [0, 1, *range(3, 3 + n)], [1, 2]) for k in _kernel_places(kernel)]
+        return np.stack(taps, -1).reshape(out, 1, *kernel)
     view = _windows(x, kernel, tuple(places), stride, dilation)
     order = (1, *range(2, 2 + n), 0, *range(2 + n, 2 + 2 * n))  # batch next to the places: both are summed over
     columns = view.transpose(order).reshape(groups, c * math.prod(kernel), b * math.prod(places))
-    rows = g.swapaxes(0, 1).reshape(groups, out // groups, columns.shape[2])
+    rows = np.ascontiguousarray(g.swapaxes(0, 1)).reshape(groups, out // groups, columns.shape[2])
     return np.matmul(rows, columns.swapaxes(1, 2)).reshape(out, c, *kernel)
 
 
@@ -469,17 +477,32 @@ def _max_pool(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation
     pairs = _pool_padding(size, kernel, stride, padding, dilation, ceil_mode)
     places = _places(size, kernel, stride, pairs, dilation)
     wide = _padded(x, pairs, -np.inf)
-    # element numbers, padded in the same way, so that the places of a window know where they came from
-    number = _padded(np.arange(math.prod(size)).reshape(size), pairs, -1)
+    some_nan = bool(np.isnan(wide).any())
+    # which place of its window is the largest: at first the first that is not padding, so that padding never wins
+    first, corner = _first_places(size, kernel, places, stride, padding, dilation)
     best = np.full((*x.shape[:x.ndim - n], *places), -np.inf, x.dtype)
-    at = np.full(best.shape, -1)
-    for k in _kernel_places(kernel):
-        here = _at(k, places, stride, dilation)
-        part, origin = wide[here], number[here]
-        better = (part > best) | (part != part) | ((at < 0) & (origin >= 0))  # nan wins, and padding never does
-        np.copyto(best, part, where=better)
-        np.copyto(at, np.broadcast_to(origin, part.shape), where=better)
-    return best, at
+    which = np.broadcast_to(first.astype(np.min_scalar_type(math.prod(kernel))), best.shape).copy()
+    for j, k in enumerate(_kernel_places(kernel)):
+        part = wide[_at(k, places, stride, dilation)]
+        better = part > best
+        if some_nan:
+            better |= part != part
+        np.copyto(which, which.dtype.type(j), where=better)
+        np.maximum(best, part, out=best)
+    steps = [math.prod(size[i + 1:]) for i in range(n)]
+    offset = np.array([np.dot(np.multiply(k, dilation), steps) for k in _kernel_places(kernel)])
+    return best, offset[which] + corner
+
+
+def _first_places(size: Ints, kernel: Ints, places: Ints, stride: Ints, padding: Ints,
+                  dilation: Ints) -> tuple[np.ndarray, np.ndarray]:
+    """For each window, its first place that is not padding, and the element (numbered, maybe outside) it begins at."""
+    first = corner = np.zeros((), np.int64)
+    for n, k, p, s, before, d in zip(size, kernel, places, stride, padding, dilation, strict=True):
+        start = np.arange(p) * s - before
+        first = first[..., None] * k + np.maximum(-(start // d), 0)
+        corner = corner[..., None] * n + start
+    return first, corner
 
 
 def _max_pool_vjp(g: Any, out: Any, x: Any, **attrs: Any) -> Any:

@@ -12,11 +12,22 @@ import numpy as np
 
 from ..primitive import Bad, Primitive, Sample, register
 from ..tape import apply
-from ._declare import ELEMENTWISE3, binary, binary_samples, elementwise_cost, mismatch_bad, numbers, text_bad, unary, unary_samples
+from ._declare import (
+    ELEMENTWISE3,
+    binary,
+    binary_samples,
+    elementwise_cost,
+    mismatch_bad,
+    numbers,
+    text_bad,
+    unary,
+    unary_samples,
+)
 
 PUBLIC = ("abs add clip cos div elu eq exp expm1 ge gt le leaky_relu log log1p lt maximum minimum mul ne "
           "neg pow relu rsqrt selu sigmoid sign silu sin softplus sqrt sub tanh where").split()
 _NDIV_INTERNAL = True
+eq: Any
 cos: Any  # gradient rules name ops that are declared further down
 log: Any
 sign: Any
@@ -179,7 +190,8 @@ CAST = register(Primitive(
     "cast", ("x",), "[*A] -> [*A]", ref=lambda x, dtype: np.asarray(x).astype(dtype), attrs={"dtype": "float32"},
     linear=True, analytic=False, vjp=(lambda g, y, x, dtype: g,), onnx="Cast",
     samples=lambda: [Sample((numbers(s),), {"dtype": "float64"}, t)
-                     for s, t in [((3, 4), "contiguous"), ((), "0-d"), ((0, 2), "empty")]],
+                     for s, t in [((3, 4), "contiguous"), ((), "0-d"), ((0, 2), "empty")]]
+    + [Sample((numbers((4, 6)).T[::2],), {"dtype": "float64"}, "strided")],
     bad=lambda: [Bad((np.ones(2),), "data type", {"dtype": "decimal"})]))
 
 

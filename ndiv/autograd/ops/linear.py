@@ -14,8 +14,8 @@ from ..tape import apply
 from ._declare import numbers
 from .elementwise import add, elu, exp, leaky_relu, relu, selu, sigmoid, silu, softplus, tanh, where
 from .reduce import sum
-from .special import erf, gelu
 from .shape import expand, reshape, transpose, unsqueeze
+from .special import erf, gelu
 
 PUBLIC = ["bias_act", "einsum", "linear", "matmul"]
 _NDIV_INTERNAL = True

@@ -220,7 +220,8 @@ BATCH_NORM_BWD = register(Primitive(
                      {"eps": 1e-5})]))
 
 # What runs: the same in place, with the saved statistics. The decompositions above are the references of both.
-BATCH_NORM.run, BATCH_NORM_BWD.run = _batch_norm_fast, _batch_norm_bwd_fast
+BATCH_NORM.fast = BATCH_NORM.run = _batch_norm_fast
+BATCH_NORM_BWD.fast = BATCH_NORM_BWD.run = _batch_norm_bwd_fast
 
 
 def batch_norm(x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,

@@ -314,7 +314,7 @@ def _fast_forward(cell: Cell, inputs: Sequence[Any], reverse: bool) -> tuple[Arr
             for a, b in zip(new, state, strict=True):
                 np.copyto(a, b, where=~mask[t])
         state = new
-    y = history[0] if mask is None else history[0] * mask
+    y = history[0] if mask is None else np.where(mask, history[0], x.dtype.type(0))
     return (y, *(s.copy() for s in state), *((kept,) if cell.kept else ()), *history[1:])
 
 
@@ -473,8 +473,8 @@ def _declare(name: str, cell_of: Callable[..., Cell], attrs: dict[str, Any], onn
         analytic=analytic, kinks="" if analytic else "those of relu", bound="compute", batch="mix", strict=True,
         cost=_flops(cell, 2), samples=back_samples, bad=back_bad))
     # what runs in the place of the loops in ndiv ops, which stay the references
-    forward.run = lambda *inputs, **kw: _fast_forward(split(kw)[0], inputs, kw["reverse"])
-    backward.run = lambda *args, **kw: _fast_backward(split(kw)[0], args, kw["reverse"])
+    forward.fast = forward.run = lambda *inputs, **kw: _fast_forward(split(kw)[0], inputs, kw["reverse"])
+    backward.fast = backward.run = lambda *args, **kw: _fast_backward(split(kw)[0], args, kw["reverse"])
     return forward, backward
 
 
