@@ -19,7 +19,7 @@ def _names(module: str, names: str) -> None:
 
 
 _names("ndiv.autograd", "Tape Tensor tensor enable_grad no_grad is_grad_enabled trace checkpoint "
-       "grad value_and_grad vjp jvp hessian gradcheck")
+       "grad value_and_grad vjp jvp hessian gradcheck gradgradcheck")
 _names("ndiv.autograd.ops", "abs add amax amin argmax argmin attention_weights avg_pool1d avg_pool2d batch_norm bias_act cat "
        "chunk clip complex_abs complex_conj complex_mul conv1d conv2d conv_transpose1d conv_transpose2d "
        "cos cumsum digamma div dropout einsum elu embedding eq erf erfc exp expand expm1 flatten flip "
@@ -34,7 +34,7 @@ _names("ndiv.errors", "NdivError")
 _names("ndiv.forecast", "NeuralForecast evaluate")
 _names("ndiv.backends", "info")
 _MODULES = frozenset(
-    "autograd backends bench cli data errors forecast losses models nn optim plot random training utils".split())
+    "autograd backends bench cli data errors export forecast losses models nn optim plot random training utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 

@@ -293,7 +293,7 @@ def gradcheck(f: Callable[..., Tensor], inputs: Any, tolerance: float = 1e-6, or
 
     >>> import ndiv, numpy as np
     >>> print(ndiv.gradcheck(lambda x: (x.abs() * 2).sum(), np.array([0.0, -1.2])).kinks)
-    ['input 0[0]: slopes -1.0 and 1.0, gradient 0.0']
+    ['input 0[0]: slopes -2.0 and 2.0, gradient 0.0']
     """
     many = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     arrays = [np.array(x.data if isinstance(x, Tensor) else x, dtype=np.float64) for x in many]
@@ -327,7 +327,7 @@ def _gradcheck(f: Callable[..., Any], arrays: list[np.ndarray], tolerance: float
     out = _run(f, leaves)
     if not isinstance(out, Tensor) or (order == 1 and not out.requires_grad):
         return GradReport(np.inf, (0, ()), "the function's result does not depend on its inputs through recorded ops")
-    v = _direction(out.shape, 5)
+    v = _weights(out.shape)
     grads: list[Any] = [g for _, g in pull((out,), (v,), leaves)] if out.requires_grad else [None] * len(leaves)
     report = GradReport(0.0, (0, ()))
     for k, (g, x) in enumerate(zip(grads, arrays, strict=True)):
@@ -355,6 +355,11 @@ def _run(f: Callable[..., Any], args: Sequence[Any]) -> Any:
         return f(*args)
 
 
+def _weights(shape: tuple[int, ...]) -> np.ndarray:
+    """What the outputs are multiplied with before they are added: 1 for a single number."""
+    return _direction(shape, 5) if shape else np.ones(())
+
+
 def _slope(f: Callable[..., Any], arrays: list[np.ndarray], v: np.ndarray, k: int,
            index: tuple[int, ...]) -> tuple[float, float, float, bool]:
     """Derivative of v . f by one element, from values: (slope, from the left, from the right, is it a kink)."""
@@ -377,7 +382,7 @@ def _gradient_of(f: Callable[..., Any]) -> Callable[..., Tensor]:
         out = f(*leaves)
         if not out.requires_grad:
             return Tensor(np.zeros(()))
-        pulled = pull((out,), (Tensor(_direction(out.shape, 5)),), leaves, create_graph=True)
+        pulled = pull((out,), (Tensor(_weights(out.shape)),), leaves, create_graph=True)
         parts = [(g * _direction(g.shape, 31 + k)).sum() for k, (_, g) in enumerate(pulled) if g is not None]
         return sum(parts[1:], parts[0])
 

@@ -246,6 +246,12 @@ class Tape:
         """Every node that the outputs depend on."""
         return cls(nodes_behind(t.node for t in outputs), outputs)
 
+    def draw(self, path: Any = None, **options: Any) -> str:
+        """The tape as SVG text, also written to ``path``; see `ndiv.export.draw` for the options."""
+        from ..export.draw import draw
+
+        return draw(self, path, **options)
+
     def __iter__(self) -> Any:
         return iter(self.nodes)
 

@@ -24,6 +24,7 @@ from . import (
 
 FAMILIES = (elementwise, shape, gather, reduce, linear, pool, special, conv, norm, recurrent, spectral, random, attention)
 
+_NDIV_INTERNAL = True
 # what ndiv offers as functions: the names that each family lists as PUBLIC
 FUNCTIONS: dict[str, Any] = {name: getattr(family, name) for family in FAMILIES for name in family.PUBLIC}
 

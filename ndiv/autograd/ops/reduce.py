@@ -44,7 +44,8 @@ def _bad() -> list[Bad]:
 
 def _spread(g: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     """A reduced cotangent, broadcast back over the reduced axes."""
-    if type(g) is np.ndarray and g.size == 1 and g.ndim == 0:
+    if not g.shape and isinstance(g, (np.ndarray, np.generic)):
+        g = np.asarray(g)
         return np.ndarray(x.shape, g.dtype, g, 0, (0,) * len(x.shape))  # broadcast_to, six times as quick
     if not keepdim and len(x.shape):
         dims = normalize_dims(dim, len(x.shape))
@@ -232,7 +233,7 @@ def _others(x: Any, dim: int) -> Any:
     ones: Any = None
     at = [_take(x, dim, i) for i in range(n)]
     for i in range(n):
-        ones = at[i] * 0.0 + 1.0 if ones is None else ones
+        ones = np.ones(at[i].shape, x.dtype) if ones is None else ones
         left.append(ones if i == 0 else left[-1] * at[i - 1])
     for i in reversed(range(n)):
         right.append(ones if i == n - 1 else right[-1] * at[i + 1])

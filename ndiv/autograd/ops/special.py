@@ -132,9 +132,10 @@ def _lgamma(x: np.ndarray) -> np.ndarray:
     y = np.where(middle, y - np.log1p(z), y)
     y = np.where(low, y - np.log(np.where(low, u, 1)), y) + np.log(product)
     y = np.where(big, large, y)
-    s = _sinpi(np.where(mirrored, x, 0.5))
-    y = np.where(mirrored, np.log(np.pi / np.where(s.real < 0, -s, s)) - y, y)
-    y = np.where(mirrored & np.isinf(x.real), np.inf, y)
+    if mirrored.any():
+        s = _sinpi(np.where(mirrored, x, 0.5))
+        y = np.where(mirrored, np.log(np.pi / np.where(s.real < 0, -s, s)) - y, y)
+        y = np.where(mirrored & np.isinf(x.real), np.inf, y)
     return np.where(np.isnan(x), x, y)
 
 
@@ -152,13 +153,16 @@ def _digamma(x: np.ndarray) -> np.ndarray:
     y = np.where(low, y - 1 / np.where(low, u, 1), y)
     for f in factors:
         y = y + 1 / f
-    d = np.where(np.abs(v.real - _ROOT[0]) < 0.3, (v - _ROOT[0]) - _ROOT[1], 0)
-    y = np.where(np.abs(v.real - _ROOT[0]) < 0.3, d * _horner(_DIGAMMA_AT_ROOT, d), y)
+    near = np.abs(v.real - _ROOT[0]) < 0.3
+    if near.any():
+        d = np.where(near, (v - _ROOT[0]) - _ROOT[1], 0)
+        y = np.where(near, d * _horner(_DIGAMMA_AT_ROOT, d), y)
     y = np.where(big, large, y)
-    reduced = np.pi * np.where(mirrored, x - np.round(x.real), 0.5)
-    y = np.where(mirrored, y - np.pi / np.tan(reduced), y)
-    pole = mirrored & (x.real == np.round(x.real))
-    y = np.where(pole, np.where(x.real == 0, -np.copysign(np.inf, x.real), np.nan), y)
+    if mirrored.any():
+        reduced = np.pi * np.where(mirrored, x - np.round(x.real), 0.5)
+        y = np.where(mirrored, y - np.pi / np.tan(reduced), y)
+        pole = mirrored & (x.real == np.round(x.real))
+        y = np.where(pole, np.where(x.real == 0, -np.copysign(np.inf, x.real), np.nan), y)
     return np.where(np.isnan(x), x, y)
 
 
