@@ -97,9 +97,13 @@ class Frequency:
         if offset is None:
             raise ConfigError(f"unknown freq {text!r}", value=text, hint=_HINT)
         pd = need("pandas")
-        if isinstance(offset, pd.offsets.Day) and not self.time_zone:
-            self.fixed = np.timedelta64(24 * offset.n, "h")
-        elif isinstance(offset, pd.offsets.Tick) and not isinstance(offset, pd.offsets.Day):
+        if isinstance(offset, pd.offsets.Day):
+            # a day in a time zone keeps the clock; pandas 2 counts 24 hours for "D", so it is spelt in calendar terms
+            if self.time_zone:
+                self._offset = pd.DateOffset(days=offset.n)
+            else:
+                self.fixed = np.timedelta64(24 * offset.n, "h")
+        elif isinstance(offset, pd.offsets.Tick):
             self.fixed = pd.Timedelta(offset).to_timedelta64()
         else:
             self._offset = offset

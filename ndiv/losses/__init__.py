@@ -1,14 +1,26 @@
-"""Losses: what training minimizes. Names and arguments follow neuralforecast."""
+"""Losses: what training minimizes. Names and arguments follow neuralforecast; `ndiv.losses.base` has the contract."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import ConfigError, closest
-from .point import MAE, MSE, Loss
+from .base import Loss
+from .distribution import GMM, NBMM, PMM, DistributionLoss
+from .implicit import IQLoss
+from .point import MAE, MAPE, MASE, MSE, RMSE, SMAPE, FunctionLoss, HuberLoss, TukeyLoss, relMSE
+from .quantile import HuberMQLoss, HuberQLoss, MQLoss, QuantileLoss
 
-__all__ = ["LOSSES", "MAE", "MSE", "Loss", "from_config"]
-LOSSES: dict[str, type[Loss]] = {"MAE": MAE, "MSE": MSE}
+sMAPE = SMAPE
+
+__all__ = [
+    "GMM", "LOSSES", "MAE", "MAPE", "MASE", "MSE", "NBMM", "PMM", "RMSE", "SMAPE", "DistributionLoss",
+    "FunctionLoss", "HuberLoss", "HuberMQLoss", "HuberQLoss", "IQLoss", "Loss", "MQLoss", "QuantileLoss",
+    "TukeyLoss", "from_config", "relMSE", "sMAPE",
+]
+LOSSES: dict[str, type[Loss]] = {
+    loss.__name__: loss for loss in (MAE, MSE, RMSE, MAPE, SMAPE, MASE, relMSE, HuberLoss, TukeyLoss, QuantileLoss, HuberQLoss,
+                                     MQLoss, HuberMQLoss, IQLoss, DistributionLoss, GMM, PMM, NBMM)}
 
 
 def from_config(config: dict[str, Any]) -> Loss:

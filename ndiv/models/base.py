@@ -123,6 +123,12 @@ class BaseModel(Module):
             found.append(value)
         return (y, mask, *found)
 
+    def leveled(self, level: Any) -> Any:
+        """A level [B, 1, 1] for each number of a step: to the location alone in ``paper``, to all in ``compat``."""
+        if self.n_out == 1 or self.variant == "compat":
+            return level
+        return level * self.loss.level_mask().reshape(1, 1, -1).astype(level.dtype)
+
     def forward(self, batch: Batch) -> Any:
         raise NotImplementedError
 
@@ -156,15 +162,21 @@ class BaseModel(Module):
         return (y_hat - self.revin_bias) / self.revin_weight if self.scaler.name == "revin" else y_hat
 
     def forecast(self, batch: Batch) -> np.ndarray:
-        """Forecast of a batch in the units of the data, without gradients: [B, h, n * outputs]."""
+        """Forecast of a batch in the units of the data, without gradients: [B, h, n * columns], one column for each of
+        `output_names`."""
         was = self.training
         self.eval()
         try:
             with no_grad():
                 scaled, loc, scale = self.scale(batch)
                 y_hat = self._unaffine(self.forward(scaled))
-                values = y_hat.data if isinstance(y_hat, Tensor) else np.asarray(y_hat)
-                return values if loc is None else self.scaler.inverse(values, loc, scale)
+                if self.loss.is_distribution_output:  # already in the units of the data
+                    values = self.loss.forecast(y_hat, loc, scale)
+                else:
+                    values = self.loss.forecast(y_hat)  # [B, h, n, columns]
+                    if loc is not None:
+                        values = self.scaler.inverse(values, loc[..., None], scale[..., None])
+                return values.reshape(*values.shape[:2], -1)
         finally:
             self.train(was)
 
@@ -186,11 +198,15 @@ class BaseModel(Module):
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """The training loss of a batch, recorded for backward."""
-        scaled, _, _ = self.scale(batch)
+        scaled, loc, scale = self.scale(batch)
         if "outsample_y" not in scaled:
             raise ShapeError(f"{type(self).__name__}: the batch has no outsample_y", hint="give outsample_y [B, h, n]")
         y_hat = self._unaffine(self.forward(scaled))
-        return self.loss(scaled["outsample_y"], y_hat, scaled.get("outsample_mask"))
+        y, y_insample = scaled["outsample_y"], scaled["insample_y"]
+        if self.loss.is_distribution_output:
+            y = np.asarray(getattr(batch["outsample_y"], "data", batch["outsample_y"]))
+        loss: Tensor = self.loss.objective(y, y_hat, scaled.get("outsample_mask"), y_insample, loc, scale)
+        return loss
 
     def train_step(self, batch: Batch | list[Batch]) -> float:
         """Forward, loss, gradient, clip, update. Returns the loss before the update.
@@ -224,15 +240,32 @@ class BaseModel(Module):
     def validation_loss(self, batches: Iterable[Batch]) -> float:
         """Mean validation loss over batches in the units of the data, each element counted once."""
         total = weight = 0.0
-        for batch in batches:
-            y, mask = batch["outsample_y"], batch.get("outsample_mask")
-            n = float(np.sum(mask)) if mask is not None else float(np.size(y))
-            if not n:
-                continue
-            with no_grad():
-                total += float(self.valid_loss(np.asarray(y), self.forecast(batch), mask)) * n
-            weight += n
+        was = self.training
+        self.eval()
+        try:
+            for batch in batches:
+                y, mask = np.asarray(batch["outsample_y"]), batch.get("outsample_mask")
+                n = float(np.sum(mask)) if mask is not None else float(np.size(y))
+                if n:
+                    total += float(self._valid(batch, y, mask)) * n
+                    weight += n
+        finally:
+            self.train(was)
         return total / weight if weight else math.nan
+
+    def _valid(self, batch: Batch, y: np.ndarray, mask: Any) -> Any:
+        """The validation loss of one batch. A loss other than the training loss sees the columns of the forecast that
+        it can judge: a point loss the mean or the median, a quantile loss as many as it has quantiles."""
+        with no_grad():
+            loss, insample = self.valid_loss, np.asarray(batch["insample_y"])
+            if loss.is_distribution_output:
+                scaled, loc, scale = self.scale(batch)
+                return loss.objective(y, self._unaffine(self.forward(scaled)), mask, insample, loc, scale)
+            names, wanted = self.output_names, len(loss.output_names)
+            values = self.forecast(batch).reshape(*y.shape, len(names))
+            if wanted > 1:
+                return loss(y, values[..., -wanted:], mask, insample)
+            return loss(y, values[..., names.index("-median") if "-median" in names else 0], mask, insample)
 
     def schedule(self) -> Callable[[float, int], float] | None:
         """The learning-rate schedule that the arguments ask for."""
@@ -399,12 +432,22 @@ def _loss(loss: Any, key: str) -> losses.Loss:
     if isinstance(loss, str):
         if loss not in losses.LOSSES:
             raise ConfigError(f"unknown {key} {loss!r}", value=loss, hint=closest(loss, losses.LOSSES))
-        return losses.LOSSES[loss]()
-    if isinstance(loss, type):
-        return loss()
+        return _made(losses.LOSSES[loss], key)
+    if isinstance(loss, type) and issubclass(loss, losses.Loss):
+        return _made(loss, key)
+    if callable(loss) and not isinstance(loss, (losses.Loss, type)):
+        return losses.FunctionLoss(loss)
     if not isinstance(loss, losses.Loss):
         raise ConfigError(f"{key} must be a loss, not {loss!r}", value=loss, hint=closest(str(loss), losses.LOSSES))
     return loss
+
+
+def _made(cls: type[losses.Loss], key: str) -> losses.Loss:
+    try:
+        return cls()
+    except TypeError as cause:
+        raise ConfigError(f"{key}: {cls.__name__} needs arguments ({cause})", value=cls.__name__,
+                          hint=f"give an instance, for example {key}=ndiv.losses.{cls.__name__}(...)") from None
 
 
 def _supporters(kind: str) -> list[str]:

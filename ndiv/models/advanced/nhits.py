@@ -147,7 +147,7 @@ class NHITS(BaseModel):
         on = None if mask is None else mask.reshape(-1, self.input_size)
         parts: list[Any] = []
         if self.variant == "compat":
-            parts.append(y[:, -1:])
+            parts.append(self.leveled(y[:, -1:]))
             x, on = x[:, ::-1], None if on is None else on[:, ::-1]
         elif on is not None:
             x = x * on

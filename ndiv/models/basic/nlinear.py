@@ -43,4 +43,4 @@ class NLinear(BaseModel):
         level = last_observed(y, mask)  # [B, 1, 1]
         x = y - level if mask is None else (y - level) * mask
         out = self.linear(x.reshape(-1, self.input_size))  # [B, h * outputs]
-        return out.reshape(-1, self.h, self.n_out) + level
+        return out.reshape(-1, self.h, self.n_out) + self.leveled(level)

@@ -1,0 +1,62 @@
+"""Student's t distribution: degrees of freedom, loc, scale."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Distribution, lgamma, log, log1p, narrow, softplus, spread, wide
+from .numeric import beta_cdf, invert, normal_quantile
+
+__all__ = ["StudentT"]
+
+
+class StudentT(Distribution):
+    """Heavier tails than the normal's. From a model: df = 3 + softplus, loc, softplus for the scale."""
+
+    NAMES = ("-df", "-loc", "-scale")
+    LEVEL = (False, True, False)
+
+    @classmethod
+    def scale_decouple(cls, raw: tuple[Any, ...], loc: Any = None, scale: Any = None) -> tuple[Any, ...]:
+        df, mean, width = raw
+        return 3.0 + softplus(df), (mean if scale is None else mean * scale + loc), spread(width, 0.1, scale)
+
+    @property
+    def mean(self) -> Any:
+        """loc; it exists for df > 1, which the map gives."""
+        return self.params[1]
+
+    @property
+    def variance(self) -> Any:
+        """It exists for df > 2, which the map gives."""
+        df, _, scale = self.params
+        return scale * scale * (df / (df - 2.0))
+
+    def log_prob(self, y: Any) -> Any:
+        like = self.params[1]
+        y, df, loc, scale = wide(y, *self.params)
+        z = (y - loc) / scale
+        half = 0.5 * (df + 1.0)
+        return narrow(lgamma(half) - lgamma(0.5 * df) - 0.5 * log(math.pi * df) - log(scale) - half * log1p(z * z / df), like)
+
+    def _cdf(self, y: Array, *params: Array) -> Array:
+        df, loc, scale = params
+        z = (y - loc) / scale
+        square = z * z
+        tail = 0.5 * beta_cdf(0.5 * df, 0.5, df / (df + square), square / (df + square))[0].reshape(z.shape)
+        return np.where(z < 0, tail, 1 - tail)
+
+    def _quantile(self, p: Array, *params: Array) -> Array:
+        df, loc, scale = params
+        lower = np.minimum(p, 1 - p)
+        # over asinh(z), in which even the tail of one degree of freedom is near
+        t = invert(lambda t: self._cdf(np.sinh(t), df, np.zeros(()), np.ones(())), lower,
+                   np.arcsinh(np.clip(normal_quantile(lower), -30, 0)))
+        return loc + scale * np.where(p == 0.5, 0.0, np.where(p < 0.5, 1.0, -1.0) * np.sinh(t))
+
+    def _draw(self, rng: np.random.Generator, shape: tuple[int, ...], *params: Array) -> Array:
+        df, loc, scale = params
+        return loc + scale * rng.standard_t(df, shape)
