@@ -23,9 +23,12 @@ __all__ = ["backward", "pull", "unbroadcast"]
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a cotangent down to ``shape``, undoing NumPy's broadcasting. Works on arrays and Tensors."""
     extra = len(g.shape) - len(shape)
+    if extra == 1 and g.shape[1:] == shape and type(g) is np.ndarray:  # a bias: the common case, kept short
+        return np.add.reduce(g, axis=0)
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[extra:], strict=True)):
         raise ShapeError(f"a gradient rule gave shape {list(g.shape)} for an input of shape {list(shape)}",
-                         value=tuple(g.shape), hint="the rule is wrong: a cotangent has its input's shape, or one that its input broadcasts to")
+                         value=tuple(g.shape),
+                         hint="the rule is wrong: a cotangent has its input's shape, or one that its input broadcasts to")
     dims = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
     if isinstance(g, Tensor):
         return g.sum(dim=dims).reshape(shape) if dims else g.reshape(shape)

@@ -12,6 +12,7 @@ import linecache
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -309,4 +310,4 @@ def nodes_behind(roots: Iterable[Node | None], border: Iterable[Any] = ()) -> li
             if isinstance(parent, Node) and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=lambda n: n.seq)
+    return sorted(seen, key=attrgetter("seq"))
