@@ -106,9 +106,9 @@ def forecaster(model: Any) -> Forecast:
         windows, length, n = inputs.shape
         x = np.asarray(inputs, np.float32)
         if type(model).MULTIVARIATE:
-            return model.forecast({"insample_y": np.ascontiguousarray(x)})  # type: ignore[no-any-return]
+            return model.forecast({"insample_y": np.ascontiguousarray(x)})
         columns = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(windows * n, length, 1)
-        return model.forecast({"insample_y": columns}).reshape(windows, n, -1).transpose(0, 2, 1)  # type: ignore[no-any-return]
+        return model.forecast({"insample_y": columns}).reshape(windows, n, -1).transpose(0, 2, 1)
 
     return forecast
 

@@ -54,17 +54,64 @@ def _short(value: Any) -> str:
 
 _LTSF = "official LTSF-Linear script"
 _UNTUNED = Setting(336, 1e-3, "untuned: common values, not chosen for this model")
+# Chosen at h = 96 by the mean validation loss over seeds 1, 2, 3: 0.6578. Next: L=336, MSE, scaler "identity" with decay
+# 0.5 (0.6585), 0.7 (0.6586) and 0.8 (0.6611), L=512 (0.6603), and that with "revin" (0.6607). The other `CANDIDATES` were
+# compared with seed 1 alone and lost there. The first three are within the spread over seeds, so this choice says little;
+# it was made before its own test error was known, but after that of the second (0.3950). Other horizons take the same
+# setting, unselected.
+_NHITS = {"n_pool_kernel_size": [16, 8, 1], "n_freq_downsample": [24, 12, 1], "mlp_units": [[256, 256]],
+          "dropout_prob_theta": 0.5, "scaler_type": "standard"}
 
 # Model -> horizon (0: any other) -> setting.
 SETTINGS: dict[str, dict[int, Setting]] = {
-    "NLinear": {0: Setting(336, 5e-3, _LTSF)},
-    "DLinear": {0: Setting(336, 5e-3, _LTSF)},
+    "NLinear": {0: Setting(336, 5e-3, f"{_LTSF}; best rate by validation too")},
+    "DLinear": {0: Setting(336, 5e-3, f"{_LTSF}; best rate by validation too"),
+                192: Setting(336, 2e-3, f"{_LTSF}, rate by validation"),
+                336: Setting(336, 2e-3, f"{_LTSF}, rate by validation")},
+    "MLP": {0: Setting(336, 1e-3, "validation at h = 96", model={"hidden_size": 64, "num_layers": 1})},
+    "NHITS": {0: Setting(432, 5e-4, "validation at h = 96", loss="MAE", model=_NHITS)},
 }
 
 # What --select compares, as changes to the model's setting.
+_LINEAR: list[dict[str, Any]] = [{"learning_rate": r} for r in (5e-3, 2e-3, 1e-3, 5e-4)]
+_RAW: dict[str, Any] = {"input_size": 336, "loss": "MSE", "model": {"scaler_type": "identity"}}  # windows as they are
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "NLinear": [{"learning_rate": r} for r in (5e-3, 2e-3, 1e-3, 5e-4)],
-    "DLinear": [{"learning_rate": r} for r in (5e-3, 2e-3, 1e-3, 5e-4)],
+    "NLinear": _LINEAR,
+    "DLinear": _LINEAR,
+    "MLP": [
+        {},
+        {"learning_rate": 2e-4, "model": {"hidden_size": 256, "num_layers": 2}},
+        {"learning_rate": 2e-4, "loss": "MAE", "model": {"hidden_size": 256, "num_layers": 2}},
+        {"learning_rate": 2e-4, "loss": "MAE", "model": {"hidden_size": 256, "num_layers": 2, "scaler_type": "standard"}},
+        {"learning_rate": 2e-4, "model": {"hidden_size": 256, "num_layers": 2, "optimizer": "AdamW",
+                                          "optimizer_kwargs": {"weight_decay": 1.0}}},
+    ],
+    "NHITS": [
+        {},
+        {"input_size": 336},
+        {"input_size": 512},
+        {"input_size": 576},
+        {"input_size": 672},
+        {"input_size": 512, "loss": "MSE"},
+        {"input_size": 512, "learning_rate": 2e-4},
+        {"input_size": 512, "model": {"scaler_type": "revin"}},
+        {"input_size": 512, "model": {"n_pool_kernel_size": [24, 12, 1]}},
+        _RAW,
+        {**_RAW, "decay": 0.7},
+        {**_RAW, "decay": 0.8},
+        {**_RAW, "learning_rate": 1e-3},
+        {**_RAW, "learning_rate": 1e-3, "loss": "MAE"},
+        {**_RAW, "batch_size": 16},
+        {**_RAW, "batch_size": 64},
+        {**_RAW, "input_size": 432},
+        {**_RAW, "input_size": 512},
+        {**_RAW, "input_size": 672},
+        *({**_RAW, "model": {"scaler_type": "identity", **change}} for change in (
+            {"dropout_prob_theta": 0.3}, {"dropout_prob_theta": 0.7}, {"mlp_units": [[128, 128]]}, {"mlp_units": [[512, 512]]},
+            {"mlp_units": [[256, 256], [256, 256]]}, {"n_pool_kernel_size": [24, 12, 1]}, {"n_pool_kernel_size": [2, 2, 2]},
+            {"n_pool_kernel_size": [2, 2, 2], "mlp_units": [[512, 512]]},
+            {"optimizer": "AdamW", "optimizer_kwargs": {"weight_decay": 0.3}})),
+    ],
 }
 
 

@@ -18,7 +18,8 @@ __all__ = ["BASELINE_HEADER", "RUN_HEADER", "SUMMARY_HEADER", "baseline_row", "l
 
 BASELINE_HEADER = ("baseline", "columns", "h", "MSE", "MAE", "windows", "known")
 RUN_HEADER = ("model", "L", "h", "seed", "MSE", "MAE", "valid MSE", "windows", "epochs (best)", "minutes")
-SUMMARY_HEADER = ("model", "L", "h", "MSE", "MAE", "valid MSE", "windows", "epochs", "seeds", "minutes", "settings", "published")
+SUMMARY_HEADER = ("model", "L", "h", "MSE", "MAE", "valid MSE", "windows", "epochs", "seeds", "minutes", "settings",
+                  "published")
 
 
 def line(cells: Iterable[Any], widths: Sequence[int] = ()) -> str:
