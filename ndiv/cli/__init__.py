@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("ndiv.cli.predict", "forecast with saved models"),
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
     "models": ("ndiv.cli.models", "the models and what each can do"),
-    "bench": ("ndiv.bench.cli", "measure speed and memory"),
+    "bench": ("ndiv.bench.cli", "measure accuracy by published protocols"),
     "check": ("ndiv.cli.check", "verify the gradients of a model or function, op by op"),
     "info": ("ndiv.cli.info", "versions, backend, instruction set"),
 }

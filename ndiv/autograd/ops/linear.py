@@ -41,8 +41,9 @@ def _grad_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     if len(b.shape) == 1:
         return unsqueeze(g, -1) * a
     if len(b.shape) == 2 and len(a.shape) > 2:
-        k, n = a.shape[-1], g.shape[-1]
-        return a.reshape((-1, k)).swapaxes(0, 1) @ g.reshape((-1, n))
+        a, g = a.reshape((-1, a.shape[-1])), g.reshape((-1, g.shape[-1]))
+    if type(b) is np.ndarray and b.ndim == 2 and b.flags.f_contiguous and not b.flags.c_contiguous:
+        return (g.swapaxes(0, 1) @ a).swapaxes(0, 1)  # laid out as b is: the gradient of a weight whose transpose b is
     return a.swapaxes(-1, -2) @ g
 
 
