@@ -30,7 +30,7 @@ class CommonArguments(TypedDict, total=False):
     early_stop_patience_steps: int  # validations without improvement before stopping; negative: never
     val_check_steps: int  # steps between validations
     batch_size: int  # series in a step
-    valid_batch_size: int | None  # series in a validation step; None: batch_size
+    valid_batch_size: int | None  # for familiarity: validation is bounded by inference_windows_batch_size, in windows
     windows_batch_size: int  # windows in a step, at most
     inference_windows_batch_size: int  # windows in a forward pass without training
     start_padding_enabled: bool  # let windows begin before the series, padded and masked
@@ -118,5 +118,11 @@ def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: A
         if a[key] and not can:
             raise ConfigError(f"{name} takes no {kind}_exog covariates", value=list(a[key]),
                               hint=f"models that do: {', '.join(supporters(kind))}")
+    if a["exclude_insample_y"] and not any(supports.values()):
+        raise ConfigError(f"{name} takes no covariates, so it cannot forecast without insample_y", value=True,
+                          hint="leave exclude_insample_y=False")
+    if a["exclude_insample_y"] and not any(a[f"{kind}_exog_list"] for kind in supports):
+        raise ConfigError(f"{name}: exclude_insample_y=True leaves no input", value=True,
+                          hint="name covariates in futr_exog_list, hist_exog_list or stat_exog_list")
     if a["gradient_clip_val"] is not None and not a["gradient_clip_val"] > 0:
         raise ConfigError(f"{name}: gradient_clip_val must be positive", value=a["gradient_clip_val"], hint="1.0 is common")

@@ -108,6 +108,8 @@ class BaseModel(Module):
         if len(y.shape) != 3 or y.shape[1] != self.input_size:
             raise ShapeError(f"{type(self).__name__}: insample_y has shape {list(y.shape)}", value=tuple(y.shape),
                              hint=f"it must be [B, {self.input_size}, n]")
+        if self.arguments["exclude_insample_y"]:
+            y = y * 0.0
         mask = batch.get("insample_mask")
         found: list[Any] = []
         for kind, length in (("hist", self.input_size), ("futr", self.input_size + self.h), ("stat", None)):

@@ -265,3 +265,14 @@ def test_partial_fit_goes_on(name):
     assert len(m.train_trajectories) == 30 and [r["step"] for r in m.history] == [5, 10, 15, 20, 25, 30]
     assert m.train_trajectories[10] <= after * 1.5  # it did not begin anew
     assert m.arguments["max_steps"] == whole.arguments["max_steps"] == 10
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n)])
+def test_the_target_can_be_left_out_of_the_input(name):
+    m, data = make(name, exclude_insample_y=True, **EXOG), batch(exog=True)
+    other = {**data, "insample_y": data["insample_y"] * 3 + 1}
+    np.testing.assert_array_equal(m.forecast(data), m.forecast(other))
+    with pytest.raises(ConfigError, match="leaves no input"):
+        make(name, exclude_insample_y=True)
+    with pytest.raises(ConfigError, match="no covariates"):
+        make("NLinear", exclude_insample_y=True)
