@@ -4,14 +4,12 @@ import datetime as dt
 import time
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from ndiv.data import Frequency, fill_gaps, from_frame, future_frame_values, future_times, infer_freq, to_frame
 from ndiv.errors import ConfigError, DataError, EmptyDataError, FeatureError
-
-pd = pytest.importorskip("pandas")
-pl = pytest.importorskip("polars")
-pytest.importorskip("utilsforecast")
 
 LIBRARIES = ["pandas", "polars"]
 

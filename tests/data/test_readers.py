@@ -30,13 +30,11 @@ def write(tmp_path):
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
 def test_layouts(write, library, suffix, tmp_path):
-    pytest.importorskip(library)
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
 
     def put(text):
         if suffix != "parquet":
             return write(text, f"data.{suffix}")
-        pytest.importorskip("pyarrow")
         pd.read_csv(write(text)).to_parquet(tmp_path / "data.parquet")
         return tmp_path / "data.parquet"
 
@@ -72,7 +70,6 @@ def test_long_target_slashes_and_single_series(write):
     (WIDE, "data.csv", {"library": "spark"}, ConfigError, "polars"),
 ])
 def test_table_refusals(write, tmp_path, text, name, options, error, fragment):
-    pytest.importorskip("pandas")
     path = tmp_path / name if text is None else write(text, name)
     with pytest.raises(error) as caught:
         read_table(path, **options)
@@ -127,7 +124,6 @@ def test_m4(path):
 def test_samples():
     times, values = air_passengers()
     assert len(times) == len(values) == 144 and values[-1] == 432.0
-    pytest.importorskip("pandas")
     from ndiv.utils import AirPassengersDF, AirPassengersPanel, AirPassengersStatic, generate_series
     assert from_frame(AirPassengersDF, "ME").ids.tolist() == [1.0]
     assert list(AirPassengersPanel.columns) == ["unique_id", "ds", "y", "trend", "y_[lag12]"]

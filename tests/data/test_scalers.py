@@ -75,7 +75,6 @@ def test_ranges_and_names():
 
 @pytest.mark.parametrize("name", SERIES_SCALERS)
 def test_series_scaler(name):
-    pytest.importorskip("coreforecast")
     rng = np.random.default_rng(0)
     series = [np.exp(rng.normal(size=40)) + 0.1, np.full(9, 5.0), np.full(4, np.nan), np.exp(rng.normal(size=30)) * 50]
     series[0][3:6] = np.nan
@@ -104,7 +103,6 @@ def test_series_scaler(name):
 
 
 def test_series_statistics_by_hand():
-    pytest.importorskip("coreforecast")
     store = SeriesStore.from_arrays_list([[1.0, np.nan, 5.0, 3.0, 11.0]])
     assert SeriesScaler("standard").fit(store).stats_[0].tolist() == [5.0, pytest.approx(np.std([1, 5, 3, 11]))]
     assert SeriesScaler("minmax").fit(store).stats_[0].tolist() == [1.0, 10.0]
