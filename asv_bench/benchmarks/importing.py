@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
+from pathlib import Path
 
-MEASURE = """
-import sys, time
-start = time.perf_counter()
-{statement}
-taken = time.perf_counter() - start
-try:
-    resident = int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1024
-except OSError:  # not Linux
-    import resource
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-print(taken, resident)
-"""
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # asv puts only its own folder there
+from fresh import measure
+
 FIRST_USE = "import ndiv; ndiv.tensor([1.0])"
-
-
-def measure(statement: str) -> tuple[float, float]:
-    """(seconds, resident MB) of one statement in a fresh interpreter; the time is taken inside of it."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # installed packages have bytecode
-    done = subprocess.run([sys.executable, "-c", MEASURE.format(statement=statement)], capture_output=True, text=True,
-                          check=True, env=env)
-    seconds, megabytes = done.stdout.split()
-    return float(seconds), float(megabytes)
 
 
 class Import:

@@ -8,10 +8,12 @@ The first row is the interpreter alone; "first use" also loads the engine and ma
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from fresh import measure
 
 STATEMENTS = {
     "pass": "pass",
@@ -20,28 +22,6 @@ STATEMENTS = {
     "import ndiv, first use": "import ndiv; ndiv.tensor([1.0])",
     "import ndiv.models, NHITS": "from ndiv.models import NHITS",
 }
-
-MEASURE = """
-import time
-start = time.perf_counter()
-{statement}
-taken = time.perf_counter() - start
-try:
-    resident = int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1024
-except OSError:  # not Linux
-    import resource, sys
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-print(taken, resident)
-"""
-
-
-def measure(statement: str) -> tuple[float, float]:
-    """(seconds, resident MB) of one statement in a fresh interpreter."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # installed packages have bytecode
-    done = subprocess.run([sys.executable, "-c", MEASURE.format(statement=statement)], capture_output=True, text=True,
-                          check=True, env=env)
-    seconds, megabytes = done.stdout.split()
-    return float(seconds), float(megabytes)
 
 
 def main() -> int:

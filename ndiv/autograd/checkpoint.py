@@ -19,7 +19,7 @@ __all__ = ["checkpoint"]
 
 
 class Segment:
-    """The nodes of one checkpointed call, and how to fill them again."""
+    """The nodes of one checkpointed call, and how to fill them again. Those of a checkpoint inside it are that one's."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], state: tuple[int, int], nodes: list[Node]) -> None:
         self.f, self.args, self.state, self.nodes = f, args, state, nodes
@@ -39,7 +39,7 @@ class Segment:
         random.set_state(self.state)
         try:
             with enable_grad():
-                again = _journal(self.f, self.args)[1]
+                again = _own(_journal(self.f, self.args)[1])
         finally:
             random.set_state(outside)
         if [(n.prim, n.metas) for n in again] != [(n.prim, n.metas) for n in self.nodes]:
@@ -78,9 +78,14 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return f(*args)
     state = random.get_state()
     out, nodes = _journal(f, args)
-    needed = [n for n in nodes if n.segment is None]  # those of an inner checkpoint look after themselves
-    if len(needed) == len(nodes) and nodes:
-        segment = Segment(f, args, state, nodes)
-        for node in nodes:
+    own = _own(nodes)
+    if own:
+        segment = Segment(f, args, state, own)
+        for node in own:
             node.segment = segment
     return out
+
+
+def _own(nodes: list[Node]) -> list[Node]:
+    """The nodes that no inner checkpoint looks after."""
+    return [n for n in nodes if n.segment is None]

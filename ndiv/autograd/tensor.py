@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ShapeError
 
-__all__ = ["Tensor", "tensor"]
+__all__ = ["Tensor", "tensor", "values"]
 
 
 if TYPE_CHECKING:  # what ops/ installs at run time, for type checkers and editors
@@ -181,6 +181,11 @@ class Tensor(_Methods):
         if self.requires_grad and self.node is None:
             grad = ", requires_grad=True"
         return f"tensor({body}{kind}{grad})"
+
+
+def values(x: Any) -> np.ndarray:
+    """The array behind a Tensor, or ``x`` itself as an array; never a copy of an array."""
+    return x.data if isinstance(x, Tensor) else np.asarray(x)
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 from .. import losses, optim, random
 from ..autograd import Tensor, no_grad
 from ..autograd.ops import FUNCTIONS
+from ..autograd.tensor import values
 from ..data.scalers import WindowScaler, window_scaler
 from ..data.store import SeriesStore
 from ..data.windows import SequentialLoader, WindowLoader, gather
@@ -138,7 +139,7 @@ class BaseModel(Module):
 
     def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
         """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0."""
-        arrays = {k: (v.data if isinstance(v, Tensor) else np.asarray(v)) for k, v in batch.items() if v is not None}
+        arrays = {k: values(v) for k, v in batch.items() if v is not None}
         if self.scaler.name == "identity":
             return arrays, None, None
         mask = arrays.get("insample_mask")
@@ -173,12 +174,12 @@ class BaseModel(Module):
                 scaled, loc, scale = self.scale(batch)
                 y_hat = self._unaffine(self.forward(scaled))
                 if self.loss.is_distribution_output:  # already in the units of the data
-                    values = self.loss.forecast(y_hat, loc, scale)
+                    out = self.loss.forecast(y_hat, loc, scale)
                 else:
-                    values = self.loss.forecast(y_hat)  # [B, h, n, columns]
+                    out = self.loss.forecast(y_hat)  # [B, h, n, columns]
                     if loc is not None:
-                        values = self.scaler.inverse(values, loc[..., None], scale[..., None])
-                return values.reshape(*values.shape[:2], -1)
+                        out = self.scaler.inverse(out, loc[..., None], scale[..., None])
+                return out.reshape(*out.shape[:2], -1)
         finally:
             self.train(was)
 
@@ -206,7 +207,7 @@ class BaseModel(Module):
         y_hat = self._unaffine(self.forward(scaled))
         y, y_insample = scaled["outsample_y"], scaled["insample_y"]
         if self.loss.is_distribution_output:
-            y = np.asarray(getattr(batch["outsample_y"], "data", batch["outsample_y"]))
+            y = values(batch["outsample_y"])
         loss: Tensor = self.loss.objective(y, y_hat, scaled.get("outsample_mask"), y_insample, loc, scale)
         return loss
 
@@ -233,10 +234,11 @@ class BaseModel(Module):
                 loss = loss * (1.0 / len(batches))
             loss.backward()
             value += float(loss.data)
-        if math.isfinite(value) and not math.isfinite(optim.global_norm(self.parameters())):
+        norm = optim.global_norm(optimizer.params)
+        if not math.isfinite(norm) and math.isfinite(value):
             value = math.nan
         if math.isfinite(value):  # a broken gradient must not reach the weights; the trainer reports it
-            optimizer.step(max_norm=self.arguments["gradient_clip_val"])
+            optimizer.step(max_norm=self.arguments["gradient_clip_val"], norm=norm)
         return value
 
     def validation_loss(self, batches: Iterable[Batch]) -> float:
@@ -264,19 +266,16 @@ class BaseModel(Module):
                 scaled, loc, scale = self.scale(batch)
                 return loss.objective(y, self._unaffine(self.forward(scaled)), mask, insample, loc, scale)
             names, wanted = self.output_names, len(loss.output_names)
-            values = self.forecast(batch).reshape(*y.shape, len(names))
+            columns = self.forecast(batch).reshape(*y.shape, len(names))
             if wanted > 1:
-                return loss(y, values[..., -wanted:], mask, insample)
-            return loss(y, values[..., names.index("-median") if "-median" in names else 0], mask, insample)
+                return loss(y, columns[..., -wanted:], mask, insample)
+            return loss(y, columns[..., names.index("-median") if "-median" in names else 0], mask, insample)
 
     def schedule(self) -> Callable[[float, int], float] | None:
         """The learning-rate schedule that the arguments ask for."""
         a = self.arguments
         if a["lr_scheduler"] is not None:
-            options = dict(a["lr_scheduler_kwargs"] or {})
-            if str(a["lr_scheduler"]).lower() in ("warmuplinear", "warmupcosine", "onecycle", "onecyclelr"):
-                options.setdefault("total_steps", a["max_steps"])
-            return optim.scheduler(a["lr_scheduler"], **options)
+            return optim.scheduler(a["lr_scheduler"], {"total_steps": a["max_steps"]}, **(a["lr_scheduler_kwargs"] or {}))
         if a["num_lr_decays"] > 0:
             return optim.StepLR(max(a["max_steps"] // a["num_lr_decays"], 1), 0.5)
         return None
@@ -462,6 +461,6 @@ def last_observed(y: Any, mask: Any) -> Any:
     """The last value of each window that is not missing, [B, 1, n]; 0 where none is."""
     if mask is None:
         return y[:, -1:]
-    on = mask.data if isinstance(mask, Tensor) else np.asarray(mask)
+    on = values(mask)
     back = on[:, ::-1].argmax(axis=1, keepdims=True)
     return FUNCTIONS["gather"](y, 1, on.shape[1] - 1 - back)

@@ -137,9 +137,14 @@ class Optimizer:
         for p in self.params:
             p.grad = None if set_to_none else Tensor(np.zeros_like(p.data))
 
-    def step(self, max_norm: float | None = None) -> None:
-        """One update; with ``max_norm``, as if the gradients had first been clipped to that global norm."""
-        scale = 1.0 if max_norm is None else clip_scale(global_norm(self.params), max_norm)
+    def step(self, max_norm: float | None = None, norm: float | None = None) -> None:
+        """One update; with ``max_norm``, as if the gradients had first been clipped to that global norm.
+
+        norm: the global norm, where the caller has worked it out already.
+        """
+        scale = 1.0
+        if max_norm is not None:
+            scale = clip_scale(global_norm(self.params) if norm is None else norm, max_norm)
         i = 0
         for group in self.param_groups:
             work: list[Work] = []

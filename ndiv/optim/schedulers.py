@@ -6,6 +6,7 @@ step 10,000 costs what step 1 costs and needs no history.
 
 from __future__ import annotations
 
+import inspect
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -164,8 +165,10 @@ def _key(name: str) -> str:
     return name.lower().replace("lr", "")
 
 
-def scheduler(kind: Any, **kwargs: Any) -> Callable[[float, int], float]:
+def scheduler(kind: Any, defaults: dict[str, Any] | None = None, **kwargs: Any) -> Callable[[float, int], float]:
     """A schedule by name (of `SCHEDULERS`, in any case, with or without "LR") or class; any other callable as it is.
+
+    defaults: values for the arguments of these names, where the schedule has them and kwargs does not give them.
 
     Raises `ConfigError` (E0010) for unknown names and for values that the schedule refuses.
 
@@ -178,7 +181,8 @@ def scheduler(kind: Any, **kwargs: Any) -> Callable[[float, int], float]:
             raise ConfigError(f"unknown lr_scheduler {kind!r}", value=kind, hint=closest(kind, SCHEDULERS))
         kind = SCHEDULERS[names[_key(kind)]]
     if isinstance(kind, type):
-        return kind(**kwargs)
+        takes = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+        return kind(**{k: v for k, v in (defaults or {}).items() if k in takes} | kwargs)
     if not callable(kind):
         raise ConfigError(f"lr_scheduler must be a name, a class or a function, not {kind!r}", value=kind,
                           hint=closest(kind, SCHEDULERS))

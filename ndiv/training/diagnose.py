@@ -16,6 +16,7 @@ from .. import random
 from ..autograd import Tape
 from ..autograd.backward import pull
 from ..autograd.tape import Node, trace
+from ..autograd.tensor import values
 
 __all__ = ["Diagnosis", "GradientRow", "diagnose", "first_nonfinite", "overfit_one_batch"]
 
@@ -35,9 +36,8 @@ def first_nonfinite(model: Any, batch: dict[str, Any], state: tuple[int, int] | 
     ``state`` is the random state of the step (see `ndiv.random.get_state`). Returns "" when all is finite.
     """
     for name, value in batch.items():
-        values = np.asarray(getattr(value, "data", value)) if value is not None else np.zeros(0)
-        if not _finite(values):
-            return f"the batch: {name} holds {_where(values)}"
+        if value is not None and not _finite(values(value)):
+            return f"the batch: {name} holds {_where(values(value))}"
     for name, p in model.named_parameters():
         if not _finite(p.data):
             return f"the weights: {name} holds {_where(p.data)}"
@@ -151,7 +151,7 @@ def diagnose(model: Any, batch: dict[str, Any], vanishing: float = 1e-8, explodi
 
 def _diversity(batch: dict[str, Any]) -> list[str]:
     """What is odd about the windows of a batch: constant, or the same one many times."""
-    y = np.asarray(getattr(batch["insample_y"], "data", batch["insample_y"]))
+    y = values(batch["insample_y"])
     faults = []
     if len(y) > 1:
         flat = y.reshape(len(y), -1)

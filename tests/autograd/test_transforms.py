@@ -101,6 +101,23 @@ def test_a_checkpoint_whose_function_changes_is_refused():
         y.sum().backward()
 
 
+def test_a_checkpoint_around_another_drops_its_own_values_too():
+    net, x = Net().astype(np.float64).eval(), ndiv.tensor(draw.normal(size=(2, 6)), requires_grad=True)
+
+    def mixed(t, inner):
+        return net.b(inner(net.a, t).exp()).tanh()
+
+    mixed(x, lambda f, t: f(t)).sum().backward()
+    plain, weight = x.grad.numpy().copy(), net.a.weight.grad.numpy().copy()
+    x.zero_grad()
+    net.zero_grad()
+    y = ndiv.checkpoint(lambda t: mixed(t, ndiv.checkpoint), x)
+    assert not any(isinstance(v, np.ndarray) for n in ndiv.Tape.of(y) for v in n.inputs)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), plain)
+    np.testing.assert_array_equal(net.a.weight.grad.numpy(), weight)
+
+
 def test_checkpoints_nest():
     net, x = Net().astype(np.float64).eval(), ndiv.tensor(draw.normal(size=(2, 6)), requires_grad=True)
     net.block(net.block(x)).sum().backward()

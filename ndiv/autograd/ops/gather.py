@@ -12,7 +12,7 @@ from ..shapes import RuleBroken, normalize_dims
 from ..tape import apply
 from ._declare import numbers
 from .elementwise import where
-from .shape import PUT, Key, getitem
+from .shape import PUT, Key, getitem, plain
 
 PUBLIC = ["embedding", "gather", "index_put", "scatter_add"]
 _NDIV_INTERNAL = True
@@ -85,8 +85,7 @@ def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> An
     >>> ndiv.index_put(np.zeros(3), (np.array([0, 2]),), np.array([5.0, 7.0]))
     array([5., 0., 7.])
     """
-    unwrap = lambda k: k.data if hasattr(k, "requires_grad") else k  # noqa: E731
-    key = tuple(unwrap(k) for k in indices) if isinstance(indices, tuple) else unwrap(indices)
+    key = plain(indices)
     spot = np.broadcast_to(np.empty((), np.int8), x.shape)[key].shape
     if tuple(getattr(values, "shape", ())) != spot:
         values = values * np.ones(spot, x.dtype)

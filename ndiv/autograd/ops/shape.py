@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ShapeError
+from ...errors import ConfigError, ShapeError, closest
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken, broadcast, normalize_dims
 from ..tape import apply
+from ..tensor import Tensor
 from ._declare import numbers
+from .elementwise import where
 
 PUBLIC = ("cat chunk expand flatten flip getitem masked_fill narrow pad permute repeat reshape roll split squeeze stack "
           "transpose unfold unsqueeze").split()
@@ -254,11 +256,17 @@ PUT = register(Primitive(
     bad=lambda: [Bad((np.ones(3),), "could not", {"key": Key((slice(0, 2),)), "shape": (4,)})]))
 
 
+def plain(key: Any) -> Any:
+    """An index with arrays in the place of its Tensors."""
+    if isinstance(key, tuple):
+        return tuple(plain(k) for k in key)
+    return key.data if isinstance(key, Tensor) else key
+
+
 def getitem(x: Any, key: Any) -> Any:
     """x[key], with NumPy's basic and fancy indices."""
     if not isinstance(key, (int, slice, np.ndarray)):
-        unwrap = lambda k: k.data if hasattr(k, "requires_grad") else k  # noqa: E731
-        key = tuple(unwrap(k) for k in key) if isinstance(key, tuple) else unwrap(key)
+        key = plain(key)
     return apply(GETITEM, (x,), {"key": Key(key)})
 
 
@@ -292,8 +300,6 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) 
     array([1., 1., 2., 2., 2.])
     """
     if mode not in ("constant", "reflect", "replicate", "circular"):
-        from ...errors import ConfigError, closest
-
         raise ConfigError(f"pad: unknown mode {mode!r}", value=mode,
                           hint=closest(mode, ("constant", "reflect", "replicate", "circular")))
     for k in range(len(pad) // 2):
@@ -362,6 +368,4 @@ def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
 
 def masked_fill(x: Any, mask: Any, value: float) -> Any:
     """x with value wherever mask is true."""
-    from .elementwise import where
-
     return where(mask, x.dtype.type(value), x)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...autograd.ops import FUNCTIONS
+from ...autograd.tensor import values
 from ...errors import ConfigError
 from ...nn import Linear
 from ..base import BaseModel, Batch
@@ -57,7 +58,7 @@ class DLinear(BaseModel):
 
 def _filled(y: Any, mask: Any) -> Any:
     """Missing values replaced by the window's mean of those that are there."""
-    on = np.asarray(getattr(mask, "data", mask))
+    on = values(mask)
     if on.all():
         return y
     n = np.maximum(on.sum(axis=1, keepdims=True), 1)
