@@ -32,7 +32,7 @@ except ImportError:  # Python 3.12 and later: setuptools brings its own once it 
 CSRC = "csrc"
 STRICT = os.environ.get("NDIV_WERROR") == "1"
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Python has no limited API yet
-CORE = ["csrc/core/cpu.c", "csrc/core/dispatch.c"]
+CORE = [f"csrc/core/{name}.c" for name in ("cpu", "dispatch", "pool", "call", "plan")]
 # -g0 keeps the wheel small.
 COMMON_FLAGS = ["-O2", "-g0", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-std=c11"]
 # Taken out of the user's CFLAGS: they break the arithmetic here and, at the link, that of the whole process.
@@ -67,7 +67,8 @@ def declarations() -> str:
     text = Path(CSRC, "kernels.def").read_text(encoding="utf-8")
     kernels = re.findall(r"^ND_KERNEL\((\w+),\s*(\([^()]*\)),\s*\([^()]*\)\)$", text, re.MULTILINE)
     fixed = ["int32_t nd_isa_available(const char *);", "int32_t nd_isa_select(const char *);",
-             "const char *nd_isa_current(void);", "int32_t nd_abi_version(void);"]
+             "const char *nd_isa_current(void);", "int32_t nd_abi_version(void);",
+             "int32_t nd_call_op(const char *, int32_t, int32_t, const int64_t *, void *const *, int32_t, const int64_t *);"]
     return "\n".join(fixed + [f"int32_t {name}{params};" for name, params in kernels])
 
 

@@ -40,7 +40,7 @@ static const nd_table *find(const char *name) {
     return 0;
 }
 
-static const nd_table *active(void) {
+const nd_table *nd_table_active(void) {
     const nd_table *t = load_active();
     if (!t) {
         t = find(0);
@@ -58,11 +58,11 @@ int32_t nd_isa_select(const char *name) {
     return ND_OK;
 }
 
-const char *nd_isa_current(void) { return active()->isa; }
+const char *nd_isa_current(void) { return nd_table_active()->isa; }
 
 int32_t nd_abi_version(void) { return ND_ABI_VERSION; }
 
 #define ND_KERNEL(name, params, args) \
-    int32_t name params { return active()->name args; }
+    int32_t name params { return nd_table_active()->name args; }
 #include "../kernels.def"
 #undef ND_KERNEL

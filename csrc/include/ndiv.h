@@ -27,6 +27,8 @@ extern "C" {
 #define ND_ESIZE (-2)  /* a size is negative, or rows * cols is too large */
 #define ND_EVALUE (-3) /* a number or code is outside its range */
 #define ND_EISA (-4)   /* the instruction set is unknown, not compiled in, or not offered by this machine */
+#define ND_EMEMORY (-5) /* memory could not be had */
+#define ND_EPLAN (-6)   /* the bytes are no valid plan */
 
 /* Activations of nd_bias_act_f32. The names in ndiv/backends/kernels.py (ACTS) are these in lower case. */
 #define ND_ACT_IDENTITY 0
@@ -61,6 +63,11 @@ int32_t nd_isa_select(const char *name);
 const char *nd_isa_current(void);
 /* ND_ABI_VERSION of the library, to be compared with the header's. */
 int32_t nd_abi_version(void);
+
+/* Runs one plan operation (core/op.h) on its own. views: for each operand 20 words, {present, dtype, rank, flags, dims[8],
+   strides[8]}; data: an address for each operand. ND_EVALUE when the name is unknown. */
+int32_t nd_call_op(const char *name, int32_t n_in, int32_t n_out, const int64_t *views, void *const *data, int32_t n_attr,
+                   const int64_t *attr);
 
 #define ND_KERNEL(name, params, args) int32_t name params;
 #include "../kernels.def"

@@ -13,14 +13,19 @@
 #include "random.h"
 #include "sumsq.h"
 #include "unary.h"
+#include "ops/all.h"
 
 #define ND_STRING_(x) #x
 #define ND_STRING(x) ND_STRING_(x)
 #define ND_JOIN_(a, b) a##b
 #define ND_JOIN(a, b) ND_JOIN_(a, b)
 
+#define ND_OP_ENTRY(name, inplace, pack) {#name, inplace, op_##name##_prepare, pack, op_##name##_run},
+static const nd_op operations[] = {ND_OP_FAMILIES(ND_OP_ENTRY){0, 0, 0, 0, 0}};
+
 const nd_table ND_JOIN(nd_table_, ND_ISA) = {
     ND_STRING(ND_ISA),
+    operations,
 #define ND_KERNEL(name, params, args) k_##name,
 #include "../kernels.def"
 #undef ND_KERNEL

@@ -13,7 +13,7 @@ build() {
         objects="$objects $work/$name-$isa.o"
     done
     # shellcheck disable=SC2086
-    $cc $flags $macros "$here/core/cpu.c" "$here/core/dispatch.c" "$here/tests/$program.c" $objects $link -lm \
+    $cc $flags $macros "$here"/core/*.c "$here/tests/$program.c" $objects $link -lm \
         -o "$work/$program-$name"
 }
 

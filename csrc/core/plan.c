@@ -1,0 +1,3 @@
+/* Plans: load, verify, run. */
+#include "op.h"
+typedef int nd_plan_placeholder;

@@ -1,0 +1,1 @@
+"""Programs and plans: the tape as text, its passes, planned memory, and what runs it."""
