@@ -3,12 +3,26 @@
  *     hash scalar      # lines "kernel 0123456789abcdef"; exit status 2: not available here, 1: a kernel failed
  *
  * The promise under test: the lines are the same for every instruction set and processor. NaNs hash alike whatever
- * their sign and payload. No Python, no allocation: runs under an emulator and on small machines. See run_hash.sh.
+ * their sign and payload. No Python: runs under an emulator. See run_hash.sh.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "../include/ndiv.h"
+#include "ops.h"
+#include "ops/vm.h"
+#include "ops/gemm.h"
+#include "ops/data.h"
+#include "ops/reduce.h"
+#include "ops/norm.h"
+#include "ops/softmax.h"
+#include "ops/pool.h"
+#include "ops/conv.h"
+#include "ops/recurrent.h"
+#include "ops/attention.h"
+#include "ops/spectral.h"
+#include "ops/random.h"
+#include "ops/optim.h"
 
 enum { ROWS = 131, COLS = 77, N = ROWS * COLS, SWEEP = 1 << 16 };
 
@@ -132,5 +146,18 @@ int main(int argc, char **argv) {
     hash_elementwise();
     hash_reductions();
     hash_adamw();
-    return failures != 0;
+    hash_ops_vm();
+    hash_ops_gemm();
+    hash_ops_data();
+    hash_ops_reduce();
+    hash_ops_norm();
+    hash_ops_softmax();
+    hash_ops_pool();
+    hash_ops_conv();
+    hash_ops_recurrent();
+    hash_ops_attention();
+    hash_ops_spectral();
+    hash_ops_random();
+    hash_ops_optim();
+    return failures + ops_failed != 0;
 }

@@ -1,0 +1,2 @@
+/* Hashes of the family attention. */
+static void hash_ops_attention(void) {}

@@ -1,0 +1,2 @@
+/* Hashes of the family conv. */
+static void hash_ops_conv(void) {}

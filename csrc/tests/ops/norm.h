@@ -1,0 +1,2 @@
+/* Hashes of the family norm. */
+static void hash_ops_norm(void) {}

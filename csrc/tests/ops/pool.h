@@ -1,0 +1,2 @@
+/* Hashes of the family pool. */
+static void hash_ops_pool(void) {}

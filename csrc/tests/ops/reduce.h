@@ -1,0 +1,2 @@
+/* Hashes of the family reduce. */
+static void hash_ops_reduce(void) {}

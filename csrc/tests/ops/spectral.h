@@ -1,0 +1,2 @@
+/* Hashes of the family spectral. */
+static void hash_ops_spectral(void) {}
