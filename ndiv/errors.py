@@ -1,6 +1,6 @@
 """Every error that ndiv raises on purpose.
 
-Contract: each class derives from `NdivError`, carries a stable ``code`` (E0001 ... E0011), and is data first:
+Contract: each class derives from `NdivError`, carries a stable ``code`` (E0001 ... E0012), and is data first:
 ``value`` is the offending value, ``hint`` says what to do, ``context`` holds the rest (op, shapes, ids ...).
 Each class also derives from the built-in exception that a caller would expect, so ``except ValueError`` works.
 """
@@ -14,7 +14,7 @@ from typing import Any
 __all__ = [
     "CODES", "ArgumentError", "ConfigError", "DataError", "DeviceError", "EmptyDataError", "FeatureError", "FileError",
     "FileExists", "HorizonError", "MissingExtraError", "NdivError", "NonFiniteError", "NotFittedError",
-    "OutOfMemoryError", "ShapeError", "closest",
+    "OutOfMemoryError", "ShapeError", "TraceBreak", "closest",
 ]
 
 
@@ -115,10 +115,16 @@ class DataError(NdivError, ValueError):
     code = "E0011"
 
 
+class TraceBreak(NdivError, RuntimeError):
+    """A function does not compute the same program for all data, so it cannot be compiled."""
+
+    code = "E0012"
+
+
 CODES: dict[str, str] = {
     cls.code: (cls.__doc__ or "").split("\n")[0]
     for cls in (NotFittedError, ShapeError, EmptyDataError, FeatureError, HorizonError, FileError, DeviceError,
-                OutOfMemoryError, NonFiniteError, ConfigError, DataError)
+                OutOfMemoryError, NonFiniteError, ConfigError, DataError, TraceBreak)
 }
 
 

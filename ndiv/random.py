@@ -12,12 +12,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .errors import TraceBreak
+
 __all__ = ["fork", "generator", "get_state", "manual_seed", "next_stream", "set_state"]
 
 
 class _State(threading.local):
     key = 0
     stream = 0
+    traced = False  # a function is being traced for compilation: numbers may only come from ops
 
 
 _state = _State()
@@ -52,9 +55,28 @@ def next_stream() -> tuple[int, int]:
 
 
 def generator() -> np.random.Generator:
-    """A NumPy generator on the next stream."""
+    """A NumPy generator on the next stream; `TraceBreak` (E0012) in a function that is being compiled."""
+    if _state.traced:
+        raise TraceBreak("a function that is being compiled draws from a NumPy generator",
+                         hint="its numbers would be the same in every call; use ndiv.dropout, or pass them in")
     key, stream = next_stream()
     return np.random.Generator(np.random.Philox(key=np.array([key, stream], dtype=np.uint64)))
+
+
+def is_traced() -> bool:
+    """Whether this thread is inside `traced`."""
+    return _state.traced
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Inside, streams count from 0 of key 0, and only ops may draw (see `ndiv.program.trace`)."""
+    with fork(0):
+        _state.traced = True
+        try:
+            yield
+        finally:
+            _state.traced = False
 
 
 @contextmanager

@@ -103,4 +103,65 @@ static inline void vd_store(double *p, vd a) {
     _mm256_storeu_pd(p + 4, a.high);
 }
 
+/* Four rows of 8: 4 x 4 transposes inside the 128-bit halves; q[i] has columns i and i + 4. */
+static inline void transpose_4(const vf *in, vf q[4]) {
+    const __m256 ab0 = _mm256_unpacklo_ps(in[0], in[1]), ab1 = _mm256_unpackhi_ps(in[0], in[1]);
+    const __m256 cd0 = _mm256_unpacklo_ps(in[2], in[3]), cd1 = _mm256_unpackhi_ps(in[2], in[3]);
+    q[0] = _mm256_shuffle_ps(ab0, cd0, 0x44);
+    q[1] = _mm256_shuffle_ps(ab0, cd0, 0xee);
+    q[2] = _mm256_shuffle_ps(ab1, cd1, 0x44);
+    q[3] = _mm256_shuffle_ps(ab1, cd1, 0xee);
+}
+static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+    vf p[4], q[4];
+    transpose_4(in, p);
+    transpose_4(in + 4, q);
+    out[0] = _mm256_permute2f128_ps(p[0], q[0], 0x20);
+    out[1] = _mm256_permute2f128_ps(p[1], q[1], 0x20);
+    out[2] = _mm256_permute2f128_ps(p[2], q[2], 0x20);
+    out[3] = _mm256_permute2f128_ps(p[3], q[3], 0x20);
+    out[4] = _mm256_permute2f128_ps(p[0], q[0], 0x31);
+    out[5] = _mm256_permute2f128_ps(p[1], q[1], 0x31);
+    out[6] = _mm256_permute2f128_ps(p[2], q[2], 0x31);
+    out[7] = _mm256_permute2f128_ps(p[3], q[3], 0x31);
+}
+
+static inline vm vf_le(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+static inline int vm_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+static inline vf vf_load_bytes(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+static inline void vf_store_truth(uint8_t *p, vf a) {
+    const __m256i m = _mm256_castps_si256(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+    const __m128i bytes = _mm_and_si128(_mm_packs_epi16(words, words), _mm_set1_epi8(1));
+    _mm_storel_epi64((__m128i *)(void *)p, bytes);
+}
+static inline vd vd_set1(double a) { return (vd){_mm256_set1_pd(a), _mm256_set1_pd(a)}; }
+static inline vd vf_widen(vf a) {
+    return (vd){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))};
+}
+static inline vf vd_narrow(vd a) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a.low)), _mm256_cvtpd_ps(a.high), 1);
+}
+#define ND_VD_BINARY(name) \
+    static inline vd vd_##name(vd a, vd b) { \
+        return (vd){_mm256_##name##_pd(a.low, b.low), _mm256_##name##_pd(a.high, b.high)}; \
+    }
+ND_VD_BINARY(add) ND_VD_BINARY(sub) ND_VD_BINARY(mul) ND_VD_BINARY(div)
+static inline vd vd_fma(vd a, vd b, vd c) {
+    return (vd){_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
+
+static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) {
+    const __m256d e = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), o = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+    *even = _mm256_castpd_ps(_mm256_permute4x64_pd(e, 0xd8));
+    *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(o, 0xd8));
+}
+static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
+    const vf low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+
 #endif

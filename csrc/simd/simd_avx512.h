@@ -98,4 +98,70 @@ static inline void vd_store(double *p, vd a) {
     _mm512_storeu_pd(p + 8, a.high);
 }
 
+/* Four rows of 16: 4 x 4 transposes inside the 128-bit parts; q[i] has columns i, i + 4, i + 8, i + 12. */
+static inline void transpose_4(const vf *in, vf q[4]) {
+    const __m512 ab0 = _mm512_unpacklo_ps(in[0], in[1]), ab1 = _mm512_unpackhi_ps(in[0], in[1]);
+    const __m512 cd0 = _mm512_unpacklo_ps(in[2], in[3]), cd1 = _mm512_unpackhi_ps(in[2], in[3]);
+    q[0] = _mm512_shuffle_ps(ab0, cd0, 0x44);
+    q[1] = _mm512_shuffle_ps(ab0, cd0, 0xee);
+    q[2] = _mm512_shuffle_ps(ab1, cd1, 0x44);
+    q[3] = _mm512_shuffle_ps(ab1, cd1, 0xee);
+}
+/* Columns i, i + 4, i + 8, i + 12 of all 16 rows from the parts of four groups of rows. */
+static inline void transpose_parts(vf a, vf b, vf c, vf d, vf *out) {
+    const __m512 ab0 = _mm512_shuffle_f32x4(a, b, 0x44), ab1 = _mm512_shuffle_f32x4(a, b, 0xee);
+    const __m512 cd0 = _mm512_shuffle_f32x4(c, d, 0x44), cd1 = _mm512_shuffle_f32x4(c, d, 0xee);
+    out[0] = _mm512_shuffle_f32x4(ab0, cd0, 0x88);
+    out[4] = _mm512_shuffle_f32x4(ab0, cd0, 0xdd);
+    out[8] = _mm512_shuffle_f32x4(ab1, cd1, 0x88);
+    out[12] = _mm512_shuffle_f32x4(ab1, cd1, 0xdd);
+}
+static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+    vf p[4], q[4], r[4], s[4];
+    transpose_4(in, p);
+    transpose_4(in + 4, q);
+    transpose_4(in + 8, r);
+    transpose_4(in + 12, s);
+    transpose_parts(p[0], q[0], r[0], s[0], out);
+    transpose_parts(p[1], q[1], r[1], s[1], out + 1);
+    transpose_parts(p[2], q[2], r[2], s[2], out + 2);
+    transpose_parts(p[3], q[3], r[3], s[3], out + 3);
+}
+
+static inline vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+static inline int vm_any(vm m) { return m != 0; }
+static inline vf vf_load_bytes(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+static inline void vf_store_truth(uint8_t *p, vf a) {
+    const __mmask16 m = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    _mm_storeu_si128((__m128i *)(void *)p, _mm_maskz_set1_epi8(m, 1));
+}
+static inline vd vd_set1(double a) { return (vd){_mm512_set1_pd(a), _mm512_set1_pd(a)}; }
+static inline vd vf_widen(vf a) {
+    return (vd){_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1))};
+}
+static inline vf vd_narrow(vd a) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.low)), _mm512_cvtpd_ps(a.high), 1);
+}
+#define ND_VD_BINARY(name) \
+    static inline vd vd_##name(vd a, vd b) { \
+        return (vd){_mm512_##name##_pd(a.low, b.low), _mm512_##name##_pd(a.high, b.high)}; \
+    }
+ND_VD_BINARY(add) ND_VD_BINARY(sub) ND_VD_BINARY(mul) ND_VD_BINARY(div)
+static inline vd vd_fma(vd a, vd b, vd c) {
+    return (vd){_mm512_fmadd_pd(a.low, b.low, c.low), _mm512_fmadd_pd(a.high, b.high, c.high)};
+}
+
+static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) {
+    const __m512i e = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, e, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(e, _mm512_set1_epi32(1)), b);
+}
+static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *a = _mm512_permutex2var_ps(even, low, odd);
+    *b = _mm512_permutex2var_ps(even, _mm512_add_epi32(low, _mm512_set1_epi32(8)), odd);
+}
+
 #endif

@@ -108,4 +108,50 @@ static inline void vd_store(double *p, vd a) {
     vst1q_f64(p + 2, a.high);
 }
 
+static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+    const float64x2_t ab0 = vreinterpretq_f64_f32(vzip1q_f32(in[0], in[1]));
+    const float64x2_t ab1 = vreinterpretq_f64_f32(vzip2q_f32(in[0], in[1]));
+    const float64x2_t cd0 = vreinterpretq_f64_f32(vzip1q_f32(in[2], in[3]));
+    const float64x2_t cd1 = vreinterpretq_f64_f32(vzip2q_f32(in[2], in[3]));
+    out[0] = vreinterpretq_f32_f64(vzip1q_f64(ab0, cd0));
+    out[1] = vreinterpretq_f32_f64(vzip2q_f64(ab0, cd0));
+    out[2] = vreinterpretq_f32_f64(vzip1q_f64(ab1, cd1));
+    out[3] = vreinterpretq_f32_f64(vzip2q_f64(ab1, cd1));
+}
+
+static inline vm vf_le(vf a, vf b) { return vcleq_f32(a, b); }
+static inline int vm_any(vm m) { return vmaxvq_u32(m) != 0; }
+static inline vf vf_load_bytes(const uint8_t *p) {
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
+static inline void vf_store_truth(uint8_t *p, vf a) {
+    const uint32x4_t one = vbicq_u32(vdupq_n_u32(1), vceqzq_f32(a));
+    const uint16x4_t half = vmovn_u32(one);
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(half, half));
+    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    memcpy(p, &four, 4);
+}
+static inline vd vd_set1(double a) { return (vd){vdupq_n_f64(a), vdupq_n_f64(a)}; }
+static inline vd vf_widen(vf a) { return (vd){vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)}; }
+static inline vf vd_narrow(vd a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
+#define ND_VD_BINARY(name) \
+    static inline vd vd_##name(vd a, vd b) { \
+        return (vd){v##name##q_f64(a.low, b.low), v##name##q_f64(a.high, b.high)}; \
+    }
+ND_VD_BINARY(add) ND_VD_BINARY(sub) ND_VD_BINARY(mul) ND_VD_BINARY(div)
+static inline vd vd_fma(vd a, vd b, vd c) {
+    return (vd){vfmaq_f64(c.low, a.low, b.low), vfmaq_f64(c.high, a.high, b.high)};
+}
+
+static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) {
+    *even = vuzp1q_f32(a, b);
+    *odd = vuzp2q_f32(a, b);
+}
+static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
+    *a = vzip1q_f32(even, odd);
+    *b = vzip2q_f32(even, odd);
+}
+
 #endif

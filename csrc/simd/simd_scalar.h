@@ -89,4 +89,25 @@ static inline vd vd_zero(void) { return 0.0; }
 static inline vd vd_add_squares(vd acc, vf a) { return acc + (double)a * (double)a; } /* the product is exact */
 static inline void vd_store(double *p, vd a) { *p = a; }
 
+/* out[i] lane j = in[j] lane i, for ND_W vectors. */
+static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) { out[0] = in[0]; }
+
+/* For elementwise programs: truth as bytes (0 or 1), and double arithmetic on widened lanes. */
+static inline vm vf_le(vf a, vf b) { return a <= b; }
+static inline int vm_any(vm m) { return m; }
+static inline vf vf_load_bytes(const uint8_t *p) { return (float)*p; }
+static inline void vf_store_truth(uint8_t *p, vf a) { *p = a != 0.0f; } /* 1 where a is not 0 (a NaN is not) */
+static inline vd vd_set1(double a) { return a; }
+static inline vd vf_widen(vf a) { return (double)a; }
+static inline vf vd_narrow(vd a) { return (float)a; }
+static inline vd vd_add(vd a, vd b) { return a + b; }
+static inline vd vd_sub(vd a, vd b) { return a - b; }
+static inline vd vd_mul(vd a, vd b) { return a * b; }
+static inline vd vd_div(vd a, vd b) { return a / b; }
+static inline vd vd_fma(vd a, vd b, vd c) { return fma(a, b, c); }
+
+/* even takes the elements with even numbers of a followed by b, odd the others; vf_zip is the inverse. */
+static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) { *even = a; *odd = b; }
+static inline void vf_zip(vf even, vf odd, vf *a, vf *b) { *a = even; *b = odd; }
+
 #endif

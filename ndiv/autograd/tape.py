@@ -48,7 +48,7 @@ class Node:
     inputs[i]   the array or constant, when saved; else its shape as a tuple
     out         output array(s), when saved; else None
     metas       (shape, dtype) of each output
-    where       (code object, instruction) of the call, turned into file and line only when asked for
+    where       (code object, instruction) of the call, turned into file and line only when asked for; or the line itself
     segment     the checkpoint that can fill in what was saved, or None
     """
 
@@ -71,8 +71,8 @@ class Node:
     @property
     def line(self) -> str:
         """``file:line`` of the call that recorded this node."""
-        if self.where is None:
-            return ""
+        if self.where is None or type(self.where) is str:
+            return self.where or ""
         code, lasti = self.where
         number = code.co_firstlineno
         for start, end, n in code.co_lines():

@@ -14,6 +14,8 @@ from ..errors import ShapeError
 
 __all__ = ["Tensor", "tensor", "values"]
 
+on_read: Any = None  # called with a Tensor whose values leave the tape; set while a function is traced for compilation
+
 
 if TYPE_CHECKING:  # what ops/ installs at run time, for type checkers and editors
 
@@ -90,6 +92,8 @@ class Tensor(_Methods):
 
     def numpy(self) -> np.ndarray:
         """The values. Read-only while they belong to a recorded graph, so that no gradient can go stale."""
+        if on_read is not None:
+            on_read(self)
         if self.requires_grad or self.node is not None:
             view = self.data.view()
             view.flags.writeable = False
@@ -116,9 +120,13 @@ class Tensor(_Methods):
         if self.data.size != 1:
             raise ShapeError(f"item() needs one element and this tensor has shape {list(self.shape)}", value=self.shape,
                              hint="reduce it first, or use tolist()")
+        if on_read is not None:
+            on_read(self)
         return self.data.item()
 
     def tolist(self) -> Any:
+        if on_read is not None:
+            on_read(self)
         return self.data.tolist()
 
     def backward(self, gradient: Any = None, retain_graph: bool = True, create_graph: bool = False) -> None:

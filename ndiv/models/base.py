@@ -139,9 +139,10 @@ class BaseModel(Module):
 
     def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
         """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0."""
-        arrays = {k: values(v) for k, v in batch.items() if v is not None}
+        arrays = {k: v for k, v in batch.items() if v is not None}
         if self.scaler.name == "identity":
             return arrays, None, None
+        arrays = {k: values(v) for k, v in arrays.items()}
         mask = arrays.get("insample_mask")
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
@@ -207,7 +208,7 @@ class BaseModel(Module):
         y_hat = self._unaffine(self.forward(scaled))
         y, y_insample = scaled["outsample_y"], scaled["insample_y"]
         if self.loss.is_distribution_output:
-            y = values(batch["outsample_y"])
+            y = batch["outsample_y"]
         loss: Tensor = self.loss.objective(y, y_hat, scaled.get("outsample_mask"), y_insample, loc, scale)
         return loss
 
