@@ -32,7 +32,8 @@ except ImportError:  # Python 3.12 and later: setuptools brings its own once it 
 CSRC = "csrc"
 STRICT = os.environ.get("NDIV_WERROR") == "1"
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Python has no limited API yet
-CORE = [f"csrc/core/{name}.c" for name in ("cpu", "dispatch", "pool", "call", "plan")]
+CORE = [f"csrc/core/{name}.c" for name in ("cpu", "dispatch", "pool", "call", "plan", "plan_read", "plan_check",
+                                           "plan_run")]
 # -g0 keeps the wheel small.
 COMMON_FLAGS = ["-O2", "-g0", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-std=c11"]
 # Taken out of the user's CFLAGS: they break the arithmetic here and, at the link, that of the whole process.
@@ -68,7 +69,13 @@ def declarations() -> str:
     kernels = re.findall(r"^ND_KERNEL\((\w+),\s*(\([^()]*\)),\s*\([^()]*\)\)$", text, re.MULTILINE)
     fixed = ["int32_t nd_isa_available(const char *);", "int32_t nd_isa_select(const char *);",
              "const char *nd_isa_current(void);", "int32_t nd_abi_version(void);",
-             "int32_t nd_call_op(const char *, int32_t, int32_t, const int64_t *, void *const *, int32_t, const int64_t *);"]
+             "int32_t nd_call_op(const char *, int32_t, int32_t, const int64_t *, void *const *, int32_t, const int64_t *);",
+             "int nd_threads(void);", "int32_t nd_set_threads(int32_t);", "typedef struct nd_plan nd_plan;",
+             "int32_t nd_plan_load(const uint8_t *, uint64_t, const void *const *, nd_plan **, int64_t *);",
+             "const char *nd_plan_why(void);", "void nd_plan_free(nd_plan *);",
+             "int32_t nd_plan_run(nd_plan *, void *const *, int64_t *);",
+             "int32_t nd_plan_profile(nd_plan *, void *const *, int64_t *, int64_t *);",
+             "int64_t nd_plan_bytes(const nd_plan *, int32_t);"]
     return "\n".join(fixed + [f"int32_t {name}{params};" for name, params in kernels])
 
 
@@ -164,7 +171,7 @@ def extension() -> Extension:
         include_dirs=["csrc/include"],
         define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
         extra_compile_args=[] if os.name == "nt" else ["-g0"],
-        libraries=[] if os.name == "nt" else ["m"],
+        libraries=[] if os.name == "nt" else ["m", "pthread"],
         py_limited_api=LIMITED_API,
         optional=not STRICT,
     )

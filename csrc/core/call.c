@@ -1,7 +1,10 @@
 /* nd_call_op: one plan operation by name, outside a plan, for tests and benchmarks. It allocates what a plan would have
-   allocated at load, and prepares, packs and runs in one go. The views must describe memory that is there. */
+   allocated at load, and prepares, packs and runs in one go, in the floating-point state of plans. The views must describe
+   memory that is there. */
 #include <stdlib.h>
 
+#include "fp.h"
+#include "pool.h"
 #include "table.h"
 
 enum { MAX_OPERANDS = 1024 };
@@ -13,6 +16,21 @@ static const nd_op *find(const char *name) {
 }
 
 static void *aligned(void *block) { return (void *)(((uintptr_t)block + 63) & ~(uintptr_t)63); }
+
+/* Packs and runs what was prepared. */
+static int32_t run(const nd_op *op, const nd_call *call, void *const *data) {
+    void *scratch = malloc((size_t)call->scratch + 64), *persist = malloc((size_t)call->persist + 64);
+    int32_t status = scratch && persist ? ND_OK : ND_EMEMORY;
+    const uint64_t fp = nd_fp_enter();
+    const int limit = nd_parallel_limit(call->threads);
+    if (status == ND_OK && call->persist) status = op->pack(call, data, aligned(persist));
+    if (status == ND_OK) status = op->run(call, data, aligned(scratch), aligned(persist));
+    nd_parallel_limit(limit);
+    nd_fp_set(fp);
+    free(scratch);
+    free(persist);
+    return status;
+}
 
 int32_t nd_call_op(const char *name, int32_t n_in, int32_t n_out, const int64_t *views, void *const *data, int32_t n_attr,
                    const int64_t *attr) {
@@ -39,14 +57,7 @@ int32_t nd_call_op(const char *name, int32_t n_in, int32_t n_out, const int64_t 
     }
     nd_call call = {n_in, n_out, n_attr, nd_threads(), pointer, attr, 0, 0, {0}};
     int32_t status = op->prepare(&call);
-    if (status == ND_OK) {
-        void *scratch = malloc((size_t)call.scratch + 64), *persist = malloc((size_t)call.persist + 64);
-        if (!scratch || !persist) status = ND_EMEMORY;
-        if (status == ND_OK && call.persist) status = op->pack(&call, data, aligned(persist));
-        if (status == ND_OK) status = op->run(&call, data, aligned(scratch), aligned(persist));
-        free(scratch);
-        free(persist);
-    }
+    if (status == ND_OK) status = run(op, &call, data);
     free(view);
     free(pointer);
     return status;

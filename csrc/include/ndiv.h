@@ -21,6 +21,12 @@ extern "C" {
 
 #define ND_ABI_VERSION 1
 
+#if defined(_WIN32)
+#define ND_EXPORT __declspec(dllexport)
+#else
+#define ND_EXPORT __attribute__((visibility("default")))
+#endif
+
 /* Status codes. */
 #define ND_OK 0
 #define ND_ENULL (-1)  /* a required pointer is NULL */
@@ -68,6 +74,35 @@ int32_t nd_abi_version(void);
    strides[8]}; data: an address for each operand. ND_EVALUE when the name is unknown. */
 int32_t nd_call_op(const char *name, int32_t n_in, int32_t n_out, const int64_t *views, void *const *data, int32_t n_attr,
                    const int64_t *attr);
+
+/* Threads of plans. nd_set_threads takes 1 .. 256 (ND_EVALUE otherwise), at any time; the start is 1, and there it stays on
+   Windows. Threads are made when work first needs them. Both names are exported, for tools that limit threads. */
+ND_EXPORT int nd_threads(void);
+ND_EXPORT int32_t nd_set_threads(int32_t n);
+
+/* Plans: programs in bytes (core/plan.h has the format). They may come from strangers: loading checks everything that
+   running relies on, and what has loaded cannot reach memory outside its slots and its arena.
+
+   A slot is memory that the caller gives to a run: inputs, outputs and states; constants are given when the plan is
+   loaded. Each address must be aligned to the slot's elements and have as many bytes as the plan says, and no slot's
+   memory may overlap another's. A plan may be run by several threads at once, each with its own states and outputs. */
+typedef struct nd_plan nd_plan;
+
+/* Loads a plan. slots: addresses of the constant slots, NULL for the others (slots itself may be NULL when there are no
+   constants); the constants must live as long as the plan. ND_EPLAN: the bytes are no valid plan (*where: the instruction
+   at fault or -1; nd_plan_why tells more); ND_ENULL: a constant is missing; ND_EVALUE: one is not aligned; ND_EMEMORY. */
+int32_t nd_plan_load(const uint8_t *bytes, uint64_t size, const void *const *slots, nd_plan **out, int64_t *where);
+/* Why the calling thread's last nd_plan_load or nd_plan_run failed, in words; a static string. */
+const char *nd_plan_why(void);
+void nd_plan_free(nd_plan *plan);
+/* Runs it; slots: addresses of inputs, outputs and states (those of constants are not read). A status of an operation
+   that found its data bad (an index out of range) comes back with *where, its instruction; outputs and states then hold
+   what was computed so far. ND_ENULL, ND_EVALUE: as above, *where is -1. */
+int32_t nd_plan_run(nd_plan *plan, void *const *slots, int64_t *where);
+/* The same, adding the time that each instruction took to nanoseconds[instruction]. */
+int32_t nd_plan_profile(nd_plan *plan, void *const *slots, int64_t *nanoseconds, int64_t *where);
+/* Bytes: 0 arena, 1 scratch, 2 kept by operations (packed constants), 3 all that the plan holds now; else -1. */
+int64_t nd_plan_bytes(const nd_plan *plan, int32_t what);
 
 #define ND_KERNEL(name, params, args) int32_t name params;
 #include "../kernels.def"

@@ -26,6 +26,18 @@ static const float nd_exp_q[nd_exp_q_N] = {
     0x1.3b8ae00000000p-13f, /* 0.00015046238 */
 };
 
+/* q of 2^r = 1 + r q(r), |r| <= 1/2.
+   Relative error 0.090 * 2^-24. */
+#define nd_exp2_q_N 6
+static const float nd_exp2_q[nd_exp2_q_N] = {
+    0x1.62e4320000000p-1f, /* 0.693147242 */
+    0x1.ebfbe60000000p-3f, /* 0.240226552 */
+    0x1.c6adc40000000p-5f, /* 0.0555027798 */
+    0x1.3b22300000000p-7f, /* 0.00961711258 */
+    0x1.5fa6600000000p-10f, /* 0.00134143792 */
+    0x1.4aeccc0000000p-13f, /* 0.000157797331 */
+};
+
 /* q of log(1 + t) = t + t^2 q(t), 1 + t in [sqrt(1/2), sqrt(2)].
    Relative error 0.028 * 2^-24. */
 #define nd_log_q_N 10

@@ -7,6 +7,13 @@
 
 #define ND_W 8
 
+/* For functions on whole arrays of vectors, which must stay in registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ND_INLINE static inline __attribute__((always_inline))
+#else
+#define ND_INLINE static inline
+#endif
+
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vm;
@@ -38,6 +45,11 @@ static inline float vf_sum(vf a) {
     const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
+static inline float vf_top(vf a) {
+    const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
 
 static inline vm vf_lt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline vm vf_gt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
@@ -68,6 +80,7 @@ static inline void vi_store(uint32_t *p, vi a) { _mm256_storeu_si256((__m256i *)
 static inline void vi_store_part(uint32_t *p, vi a, int n) { _mm256_maskstore_epi32((int *)p, part_mask(n), a); }
 static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 static inline vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+static inline vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 static inline vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
 static inline vm vi_ltu(vi a, vi b) { /* no unsigned comparison: flip the sign bits */
@@ -104,7 +117,7 @@ static inline void vd_store(double *p, vd a) {
 }
 
 /* Four rows of 8: 4 x 4 transposes inside the 128-bit halves; q[i] has columns i and i + 4. */
-static inline void transpose_4(const vf *in, vf q[4]) {
+ND_INLINE void transpose_4(const vf *in, vf q[4]) {
     const __m256 ab0 = _mm256_unpacklo_ps(in[0], in[1]), ab1 = _mm256_unpackhi_ps(in[0], in[1]);
     const __m256 cd0 = _mm256_unpacklo_ps(in[2], in[3]), cd1 = _mm256_unpackhi_ps(in[2], in[3]);
     q[0] = _mm256_shuffle_ps(ab0, cd0, 0x44);
@@ -112,7 +125,7 @@ static inline void transpose_4(const vf *in, vf q[4]) {
     q[2] = _mm256_shuffle_ps(ab1, cd1, 0x44);
     q[3] = _mm256_shuffle_ps(ab1, cd1, 0xee);
 }
-static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+ND_INLINE void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
     vf p[4], q[4];
     transpose_4(in, p);
     transpose_4(in + 4, q);
@@ -162,6 +175,12 @@ static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
     const vf low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
     *a = _mm256_permute2f128_ps(low, high, 0x20);
     *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+static inline vd vd_blend(vm m, vd a, vd b) {
+    const __m256i wide = _mm256_castps_si256(m);
+    const __m256d low = _mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(wide)));
+    const __m256d high = _mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm256_extracti128_si256(wide, 1)));
+    return (vd){_mm256_blendv_pd(b.low, a.low, low), _mm256_blendv_pd(b.high, a.high, high)};
 }
 
 #endif

@@ -7,6 +7,13 @@
 
 #define ND_W 16
 
+/* For functions on whole arrays of vectors, which must stay in registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ND_INLINE static inline __attribute__((always_inline))
+#else
+#define ND_INLINE static inline
+#endif
+
 typedef __m512 vf;
 typedef __m512i vi;
 typedef __mmask16 vm;
@@ -36,6 +43,12 @@ static inline float vf_sum(vf a) {
     const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
+static inline float vf_top(vf a) {
+    const __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
 
 static inline vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
@@ -63,6 +76,7 @@ static inline void vi_store(uint32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 static inline void vi_store_part(uint32_t *p, vi a, int n) { _mm512_mask_storeu_epi32(p, part_mask(n), a); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static inline vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+static inline vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 static inline vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 static inline vm vi_ltu(vi a, vi b) { return _mm512_cmplt_epu32_mask(a, b); }
@@ -99,7 +113,7 @@ static inline void vd_store(double *p, vd a) {
 }
 
 /* Four rows of 16: 4 x 4 transposes inside the 128-bit parts; q[i] has columns i, i + 4, i + 8, i + 12. */
-static inline void transpose_4(const vf *in, vf q[4]) {
+ND_INLINE void transpose_4(const vf *in, vf q[4]) {
     const __m512 ab0 = _mm512_unpacklo_ps(in[0], in[1]), ab1 = _mm512_unpackhi_ps(in[0], in[1]);
     const __m512 cd0 = _mm512_unpacklo_ps(in[2], in[3]), cd1 = _mm512_unpackhi_ps(in[2], in[3]);
     q[0] = _mm512_shuffle_ps(ab0, cd0, 0x44);
@@ -108,7 +122,7 @@ static inline void transpose_4(const vf *in, vf q[4]) {
     q[3] = _mm512_shuffle_ps(ab1, cd1, 0xee);
 }
 /* Columns i, i + 4, i + 8, i + 12 of all 16 rows from the parts of four groups of rows. */
-static inline void transpose_parts(vf a, vf b, vf c, vf d, vf *out) {
+ND_INLINE void transpose_parts(vf a, vf b, vf c, vf d, vf *out) {
     const __m512 ab0 = _mm512_shuffle_f32x4(a, b, 0x44), ab1 = _mm512_shuffle_f32x4(a, b, 0xee);
     const __m512 cd0 = _mm512_shuffle_f32x4(c, d, 0x44), cd1 = _mm512_shuffle_f32x4(c, d, 0xee);
     out[0] = _mm512_shuffle_f32x4(ab0, cd0, 0x88);
@@ -116,7 +130,7 @@ static inline void transpose_parts(vf a, vf b, vf c, vf d, vf *out) {
     out[8] = _mm512_shuffle_f32x4(ab1, cd1, 0x88);
     out[12] = _mm512_shuffle_f32x4(ab1, cd1, 0xdd);
 }
-static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+ND_INLINE void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
     vf p[4], q[4], r[4], s[4];
     transpose_4(in, p);
     transpose_4(in + 4, q);
@@ -162,6 +176,9 @@ static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     *a = _mm512_permutex2var_ps(even, low, odd);
     *b = _mm512_permutex2var_ps(even, _mm512_add_epi32(low, _mm512_set1_epi32(8)), odd);
+}
+static inline vd vd_blend(vm m, vd a, vd b) {
+    return (vd){_mm512_mask_blend_pd((__mmask8)m, b.low, a.low), _mm512_mask_blend_pd((__mmask8)(m >> 8), b.high, a.high)};
 }
 
 #endif

@@ -8,6 +8,13 @@
 
 #define ND_W 4
 
+/* For functions on whole arrays of vectors, which must stay in registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ND_INLINE static inline __attribute__((always_inline))
+#else
+#define ND_INLINE static inline
+#endif
+
 typedef float32x4_t vf;
 typedef uint32x4_t vi;
 typedef uint32x4_t vm;
@@ -41,6 +48,10 @@ static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline float vf_sum(vf a) {
     const float32x2_t s2 = vadd_f32(vget_low_f32(a), vget_high_f32(a));
     return vget_lane_f32(vpadd_f32(s2, s2), 0);
+}
+static inline float vf_top(vf a) {
+    const vf s2 = vf_max(a, vextq_f32(a, a, 2));
+    return vgetq_lane_f32(vf_max(s2, vextq_f32(s2, s2, 1)), 0);
 }
 
 static inline vm vf_lt(vf a, vf b) { return vcltq_f32(a, b); }
@@ -77,6 +88,7 @@ static inline void vi_store_part(uint32_t *p, vi a, int n) {
 }
 static inline vi vi_add(vi a, vi b) { return vaddq_u32(a, b); }
 static inline vi vi_sub(vi a, vi b) { return vsubq_u32(a, b); }
+static inline vi vi_and(vi a, vi b) { return vandq_u32(a, b); }
 static inline vi vi_xor(vi a, vi b) { return veorq_u32(a, b); }
 static inline vi vi_max(vi a, vi b) {
     return vreinterpretq_u32_s32(vmaxq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)));
@@ -108,7 +120,7 @@ static inline void vd_store(double *p, vd a) {
     vst1q_f64(p + 2, a.high);
 }
 
-static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
+ND_INLINE void vf_transpose(const vf in[ND_W], vf out[ND_W]) {
     const float64x2_t ab0 = vreinterpretq_f64_f32(vzip1q_f32(in[0], in[1]));
     const float64x2_t ab1 = vreinterpretq_f64_f32(vzip2q_f32(in[0], in[1]));
     const float64x2_t cd0 = vreinterpretq_f64_f32(vzip1q_f32(in[2], in[3]));
@@ -152,6 +164,11 @@ static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) {
 static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
     *a = vzip1q_f32(even, odd);
     *b = vzip2q_f32(even, odd);
+}
+static inline vd vd_blend(vm m, vd a, vd b) {
+    const int32x4_t wide = vreinterpretq_s32_u32(m);
+    return (vd){vbslq_f64(vreinterpretq_u64_s64(vmovl_s32(vget_low_s32(wide))), a.low, b.low),
+                vbslq_f64(vreinterpretq_u64_s64(vmovl_high_s32(wide)), a.high, b.high)};
 }
 
 #endif

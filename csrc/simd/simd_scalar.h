@@ -14,6 +14,13 @@
 
 #define ND_W 1
 
+/* For functions on whole arrays of vectors, which must stay in registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ND_INLINE static inline __attribute__((always_inline))
+#else
+#define ND_INLINE static inline
+#endif
+
 typedef float vf;
 typedef uint32_t vi;
 typedef int vm;
@@ -36,6 +43,7 @@ static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
 
 static inline float vf_sum(vf a) { return a; } /* lane l takes lane l + ND_W / 2, and so on down to one */
+static inline float vf_top(vf a) { return a; } /* the largest lane by vf_max, in the order of vf_sum */
 
 static inline vm vf_lt(vf a, vf b) { return a < b; }
 static inline vm vf_gt(vf a, vf b) { return a > b; }
@@ -68,6 +76,7 @@ static inline void vi_store(uint32_t *p, vi a) { *p = a; }
 static inline void vi_store_part(uint32_t *p, vi a, int n) { if (n > 0) *p = a; }
 static inline vi vi_add(vi a, vi b) { return a + b; }
 static inline vi vi_sub(vi a, vi b) { return a - b; }
+static inline vi vi_and(vi a, vi b) { return a & b; }
 static inline vi vi_xor(vi a, vi b) { return a ^ b; }
 static inline vi vi_max(vi a, vi b) { return (int32_t)a > (int32_t)b ? a : b; } /* signed */
 static inline vm vi_ltu(vi a, vi b) { return a < b; }                           /* unsigned */
@@ -90,7 +99,7 @@ static inline vd vd_add_squares(vd acc, vf a) { return acc + (double)a * (double
 static inline void vd_store(double *p, vd a) { *p = a; }
 
 /* out[i] lane j = in[j] lane i, for ND_W vectors. */
-static inline void vf_transpose(const vf in[ND_W], vf out[ND_W]) { out[0] = in[0]; }
+ND_INLINE void vf_transpose(const vf in[ND_W], vf out[ND_W]) { out[0] = in[0]; }
 
 /* For elementwise programs: truth as bytes (0 or 1), and double arithmetic on widened lanes. */
 static inline vm vf_le(vf a, vf b) { return a <= b; }
@@ -109,5 +118,6 @@ static inline vd vd_fma(vd a, vd b, vd c) { return fma(a, b, c); }
 /* even takes the elements with even numbers of a followed by b, odd the others; vf_zip is the inverse. */
 static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) { *even = a; *odd = b; }
 static inline void vf_zip(vf even, vf odd, vf *a, vf *b) { *a = even; *b = odd; }
+static inline vd vd_blend(vm m, vd a, vd b) { return m ? a : b; }
 
 #endif

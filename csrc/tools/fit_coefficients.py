@@ -105,6 +105,8 @@ def header():
     print()
     emit("nd_exp_q", "q of e^r - 1 = r + r^2 q(r), |r| <= ln(2)/2.",
          *fit_f32(lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / abs(mp.expm1(r)), -half, half, 5))
+    emit("nd_exp2_q", "q of 2^r = 1 + r q(r), |r| <= 1/2.",
+         *fit_f32(lambda r: (2**r - 1) / r, lambda r: r / 2**r, -mp.mpf("0.5001"), mp.mpf("0.5001"), 5))
     emit("nd_log_q", "q of log(1 + t) = t + t^2 q(t), 1 + t in [sqrt(1/2), sqrt(2)].",
          *fit_f32(lambda t: (mp.log1p(t) - t) / t**2, lambda t: t**2 / abs(mp.log1p(t)), root - 1, 2 * root - 1, 9))
     emit("nd_erf_p", "p of erf(x) = x + x p(x^2), |x| <= 1.",

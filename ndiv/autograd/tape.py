@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import random
 from . import shapes as _shapes
-from .primitive import Primitive
+from .primitive import REGISTRY, Primitive
 
-__all__ = ["Node", "Tape", "apply", "enable_grad", "is_grad_enabled", "no_grad", "trace"]
+__all__ = ["Node", "Tape", "apply", "enable_grad", "is_grad_enabled", "no_grad", "stopped", "trace"]
 
 _sequence = itertools.count(1)
 ndarray = np.ndarray
@@ -221,6 +222,17 @@ class trace:
 
     def __exit__(self, *exc: object) -> None:
         _mode.all = self._before
+
+
+def stopped(x: Any) -> Any:
+    """x as something that carries no gradient: its array or, where a function is traced for compilation, a Tensor that the
+    record still knows, so that what follows from it is no constant."""
+    if not isinstance(x, Tensor):
+        return x
+    if not random.is_traced():
+        return x.data
+    with no_grad():
+        return apply(REGISTRY["reshape"], (x,), {"shape": x.shape})
 
 
 def is_grad_enabled() -> bool:

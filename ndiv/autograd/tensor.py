@@ -106,7 +106,10 @@ class Tensor(_Methods):
 
     def detach(self) -> Tensor:
         """The same values, outside any graph."""
-        return Tensor(self.data)
+        from .tape import stopped
+
+        values = stopped(self)
+        return values if isinstance(values, Tensor) else Tensor(values)
 
     def requires_grad_(self, flag: bool = True) -> Tensor:
         """Set ``requires_grad`` on a leaf."""

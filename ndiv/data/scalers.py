@@ -1,21 +1,27 @@
 """Scalers: of each window (in the model, statistics of its own input) and of each series (before windows are cut).
 
 Contract: masked steps never count, results hold no NaN, a constant window or series has scale 1. Names and rules are
-neuralforecast's ``scaler_type`` and ``local_scaler_type``. Window scalers need NumPy only; `WindowScaler.transform` and
-`inverse` also take ndiv tensors. Series scalers are coreforecast's.
+neuralforecast's ``scaler_type`` and ``local_scaler_type``. Window scalers are written in ndiv ops: they take arrays, and
+tensors where a step is traced. Series scalers are coreforecast's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from ndiv.autograd import Tensor
+from ndiv.autograd.ops import FUNCTIONS
+from ndiv.autograd.tape import stopped
 from ndiv.errors import ConfigError, DataError, NotFittedError, ShapeError, closest
 
 from ._extras import need
 from .store import SeriesStore
+
+_f = SimpleNamespace(**FUNCTIONS)
 
 __all__ = ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"]
 
@@ -26,38 +32,40 @@ WINDOW_SCALERS = ("identity", "standard", "robust", "minmax", "minmax1", "invari
 SERIES_SCALERS = ("standard", "robust", "robust-iqr", "minmax", "boxcox")
 
 
-def _mean(x: np.ndarray, on: np.ndarray, axis: int) -> np.ndarray:
-    count = np.maximum(on.sum(axis=axis, keepdims=True), 1)
-    return np.where(on, x, 0.0).sum(axis=axis, keepdims=True) / count
+def _mean(x: Any, on: Any, axis: int) -> Any:
+    count = _f.maximum(on.astype(x.dtype).sum(axis=axis, keepdims=True), 1.0)
+    return _f.where(on, x, 0.0).astype(x.dtype).sum(axis=axis, keepdims=True) / count
 
 
-def _deviation(x: np.ndarray, on: np.ndarray, axis: int) -> np.ndarray:
-    return np.sqrt(_mean((x - _mean(x, on, axis)) ** 2, on, axis))
+def _deviation(x: Any, on: Any, axis: int) -> Any:
+    centred = x - _mean(x, on, axis)
+    return _f.sqrt(_mean(centred * centred, on, axis))
 
 
-def _median(x: np.ndarray, on: np.ndarray, axis: int) -> np.ndarray:
+def _median(x: Any, on: Any, axis: int) -> Any:
     """The lower median of the steps that are on, 0 where none is: of an even number the smaller middle one."""
-    ordered = np.sort(np.where(on, x, np.inf), axis=axis)
-    count = on.sum(axis=axis, keepdims=True)
-    middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0), axis=axis)
-    return np.where(count > 0, middle, 0.0)
+    ordered, _ = _f.sort(_f.where(on, x, np.inf).astype(x.dtype), axis)
+    count = on.astype(x.dtype).sum(axis=axis, keepdims=True)
+    rank = np.arange(x.shape[axis], dtype=x.dtype).reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
+    past = count - (2.0 * rank + 1.0)  # 0 or 1 at the lower middle one
+    return _f.where(past >= 0, _f.where(past <= 1, ordered, 0.0), 0.0).astype(x.dtype).sum(axis=axis, keepdims=True)
 
 
-def _standard(x: np.ndarray, on: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _standard(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
     return _mean(x, on, axis), _deviation(x, on, axis)
 
 
-def _robust(x: np.ndarray, on: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _robust(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
     middle = _median(x, on, axis)
-    spread = _median(np.abs(x - middle), on, axis)
+    spread = _median(_f.abs(x - middle), on, axis)
     # More than half of the steps equal: the standard deviation takes over, scaled as a normal variable would have it.
-    return middle, np.where(spread > 0, spread, _deviation(x, on, axis) * _MAD_OF_NORMAL)
+    return middle, _f.where(spread > 0, spread, _deviation(x, on, axis) * _MAD_OF_NORMAL)
 
 
-def _minmax(x: np.ndarray, on: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    some = on.any(axis=axis, keepdims=True)
-    low = np.where(some, np.where(on, x, np.inf).min(axis=axis, keepdims=True), 0.0)
-    high = np.where(some, np.where(on, x, -np.inf).max(axis=axis, keepdims=True), 0.0)
+def _minmax(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
+    some = on.astype(x.dtype).sum(axis=axis, keepdims=True) > 0
+    low = _f.where(some, _f.amin(_f.where(on, x, np.inf), axis, True), 0.0)
+    high = _f.where(some, _f.amax(_f.where(on, x, -np.inf), axis, True), 0.0)
     return low, high - low
 
 
@@ -65,8 +73,18 @@ _STATISTICS = {"standard": _standard, "revin": _standard, "robust": _robust, "in
                "minmax1": _minmax}
 
 
-def _apply(x: Any, method: str, on_array: Any) -> Any:
-    return on_array(x) if isinstance(x, (np.ndarray, np.generic)) else getattr(x, method)()
+def _asinh(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return np.arcsinh(x)
+    a = _f.abs(x)  # log(a + sqrt(a a + 1)), accurate near 0
+    return _f.sign(x) * _f.log1p(a + a * a / (1.0 + _f.sqrt(a * a + 1.0)))
+
+
+def _sinh(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return np.sinh(x)
+    e = _f.expm1(_f.abs(x))
+    return _f.sign(x) * 0.5 * (e + e / (e + 1.0))
 
 
 @dataclass(frozen=True)
@@ -81,20 +99,21 @@ class WindowScaler:
     name: str
     eps: float = 1e-6
 
-    def stats(self, x: np.ndarray, mask: np.ndarray | None = None, axis: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """(loc, scale) of ``x`` over ``axis``, which keeps length 1; type of ``x``, computed in float64.
+    def stats(self, x: Any, mask: Any = None, axis: int = 1) -> tuple[Any, Any]:
+        """(loc, scale) of ``x`` over ``axis``, which keeps length 1; type of ``x``, computed in float64 (in float32 plans, in
+        float32). Arrays give arrays, tensors give tensors without gradient.
 
         ``mask`` has the shape of ``x`` or broadcasts to it, non-zero where a value counts; with none, loc is 0 and
         scale 1 + eps. Values under a zero mask may be anything, NaN included.
         """
-        x = np.asarray(x)
+        x = stopped(x) if isinstance(x, Tensor) else np.asarray(x)
         kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
         if self.name == "identity":
             shape = tuple(1 if k == axis % x.ndim else n for k, n in enumerate(x.shape))
             return np.zeros(shape, kind), np.ones(shape, kind)
-        on = np.ones(x.shape, bool) if mask is None else np.broadcast_to(np.asarray(mask) > 0, x.shape)
-        loc, scale = _STATISTICS[self.name](np.where(on, x, 0).astype(np.float64), on, axis)
-        scale = np.where(scale == 0, 1.0, scale) + self.eps
+        on = np.ones(x.shape, bool) if mask is None else _f.expand(stopped(mask) > 0, tuple(x.shape))
+        loc, scale = _STATISTICS[self.name](_f.where(on, x, 0.0).astype(np.float64), on, axis)
+        scale = _f.where(scale == 0, 1.0, scale) + self.eps
         return loc.astype(kind), scale.astype(kind)
 
     def transform(self, x: Any, loc: Any, scale: Any) -> Any:
@@ -104,7 +123,7 @@ class WindowScaler:
         z = (x - loc) / scale
         if self.name == "minmax1":
             return z * 2.0 - 1.0
-        return _apply(z, "asinh", np.arcsinh) if self.name == "invariant" else z
+        return _asinh(z) if self.name == "invariant" else z
 
     def inverse(self, z: Any, loc: Any, scale: Any) -> Any:
         """``z`` back in the units of the data."""
@@ -113,7 +132,7 @@ class WindowScaler:
         if self.name == "minmax1":
             z = (z + 1.0) * 0.5
         elif self.name == "invariant":
-            z = _apply(z, "sinh", np.sinh)
+            z = _sinh(z)
         return z * scale + loc
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from .. import losses, optim, random
 from ..autograd import Tensor, no_grad
 from ..autograd.ops import FUNCTIONS
-from ..autograd.tensor import values
+from ..autograd.tape import stopped
 from ..data.scalers import WindowScaler, window_scaler
 from ..data.store import SeriesStore
 from ..data.windows import SequentialLoader, WindowLoader, gather
@@ -142,7 +142,6 @@ class BaseModel(Module):
         arrays = {k: v for k, v in batch.items() if v is not None}
         if self.scaler.name == "identity":
             return arrays, None, None
-        arrays = {k: values(v) for k, v in arrays.items()}
         mask = arrays.get("insample_mask")
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
@@ -153,7 +152,7 @@ class BaseModel(Module):
         for key in ("hist_exog", "futr_exog"):
             if key in arrays:
                 past = arrays[key][:, :self.input_size]  # statistics never see the future
-                on = None if mask is None else np.broadcast_to(mask[..., :1], past.shape)
+                on = None if mask is None else FUNCTIONS["expand"](mask[..., :1], tuple(past.shape))
                 out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=1))
         if self.scaler.name == "revin":
             out["insample_y"] = out["insample_y"] * self.revin_weight + self.revin_bias
@@ -462,6 +461,5 @@ def last_observed(y: Any, mask: Any) -> Any:
     """The last value of each window that is not missing, [B, 1, n]; 0 where none is."""
     if mask is None:
         return y[:, -1:]
-    on = values(mask)
-    back = on[:, ::-1].argmax(axis=1, keepdims=True)
-    return FUNCTIONS["gather"](y, 1, on.shape[1] - 1 - back)
+    back = FUNCTIONS["argmax"](stopped(mask)[:, ::-1], 1, True)  # steps from the end to the last that is there
+    return FUNCTIONS["gather"](y[:, ::-1], 1, back)

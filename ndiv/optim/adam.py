@@ -55,6 +55,15 @@ class AdamW(Optimizer):
         in_range(owner, "eps", group["eps"])
         in_range(owner, "weight_decay", group["weight_decay"])
 
+    def plan(self, group: Group) -> tuple[str, dict[str, Any], tuple[str | None, ...]]:
+        l2 = not self.decoupled and group["weight_decay"] != 0.0
+        return ("adamw_amsgrad", {"l2": l2}, ("m", "v", "vmax")) if group["amsgrad"] else ("adamw", {"l2": l2}, ("m", "v"))
+
+    def numbers(self, group: Group, count: int) -> tuple[float, ...]:
+        b1, b2 = group["betas"]
+        return (group["lr"], b1, b2, group["eps"], group["weight_decay"], 1.0 - b1**count, 1.0 - b2**count,
+                -1.0 if group["maximize"] else 1.0)
+
     def update(self, group: Group, work: list[Work], scale: float) -> None:
         (b1, b2), decay = group["betas"], group["weight_decay"]
         l2, decay = (0.0, decay) if self.decoupled else (decay, 0.0)

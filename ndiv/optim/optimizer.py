@@ -169,6 +169,17 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    # -- in plans --------------------------------------------------------------------------------------------------
+
+    def plan(self, group: Group) -> tuple[str, dict[str, Any], tuple[str | None, ...]] | None:
+        """(plan operation, its attributes, names of the arrays that it keeps) of a group's update inside a compiled training
+        step, or None: then the step runs op by op."""
+        return None
+
+    def numbers(self, group: Group, count: int) -> tuple[float, ...]:
+        """What the plan operation reads at each step, ``count`` being 1 at the first."""
+        raise NotImplementedError
+
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:

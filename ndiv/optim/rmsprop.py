@@ -43,6 +43,14 @@ class RMSprop(Optimizer):
         for name in ("eps", "weight_decay", "momentum"):
             in_range("RMSprop", name, group[name])
 
+    def plan(self, group: Group) -> tuple[str, dict[str, Any], tuple[str | None, ...]]:
+        return ("rmsprop", {"centered": bool(group["centered"])},
+                ("v", "mean" if group["centered"] else None, "momentum" if group["momentum"] else None))
+
+    def numbers(self, group: Group, count: int) -> tuple[float, ...]:
+        return (group["lr"], group["alpha"], group["eps"], group["weight_decay"], group["momentum"],
+                -1.0 if group["maximize"] else 1.0)
+
     def update(self, group: Group, work: list[Work], scale: float) -> None:
         alpha, decay, momentum = group["alpha"], group["weight_decay"], group["momentum"]
         for p, g, state, _ in work:

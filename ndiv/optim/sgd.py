@@ -48,6 +48,13 @@ class SGD(Optimizer):
             raise ConfigError(f"SGD: nesterov needs momentum > 0 and dampening 0, not {group['momentum']!r} and "
                               f"{group['dampening']!r}", value=group["momentum"], hint="momentum=0.9, dampening=0")
 
+    def plan(self, group: Group) -> tuple[str, dict[str, Any], tuple[str | None, ...]]:
+        return "sgd", {"nesterov": bool(group["nesterov"])}, ("momentum" if group["momentum"] else None,)
+
+    def numbers(self, group: Group, count: int) -> tuple[float, ...]:
+        return (group["lr"], group["momentum"], group["dampening"], group["weight_decay"], float(count == 1),
+                -1.0 if group["maximize"] else 1.0)
+
     def update(self, group: Group, work: list[Work], scale: float) -> None:
         lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
         for p, g, state, _ in work:

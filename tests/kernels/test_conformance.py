@@ -1,4 +1,5 @@
-"""Every kernel on every backend and instruction set, against its reference run in float64 on the same float32 inputs.
+"""Every kernel on every backend that is here and every instruction set, against its reference run in float64 on the same
+float32 inputs; and so every op of the registry that a backend may run in its own way.
 
 Bounds are in units of the float32 rounding error EPS = 2^-24 times the size of the terms that each result is made of.
 """
@@ -11,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndiv.backends import kernels, native
+from ndiv import backends
+from ndiv.autograd import REGISTRY
+from ndiv.backends import kernels, native, numba
 
 EPS = 2.0**-24
 TINY = 2.0**-140  # what products of subnormal numbers may lose
-BACKENDS = ["numpy", *native.isas()]
+BACKENDS = ["numpy", *native.isas(), *["numba"] * numba.available()]
 SIZES = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 31, 32, 33, 47, 63, 64, 65, 129, 1000, 4099])
 ROWS = st.sampled_from([0, 1, 2, 3, 5, 63, 64, 65, 130])
 COLS = st.sampled_from([1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 33, 48, 63, 64, 65, 100, 257])
@@ -27,8 +30,8 @@ SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-39, -1
 @contextlib.contextmanager
 def using(backend):
     """The module of kernels for a name of BACKENDS."""
-    if backend == "numpy":
-        yield kernels
+    if backend in ("numpy", "numba"):
+        yield kernels if backend == "numpy" else numba
         return
     before = native.isa()
     native.select(backend)
@@ -282,3 +285,47 @@ def test_unary_tails_and_alignment(backend, fn, n, offset):
         k.unary(inside, fn, out=inside)
     np.testing.assert_array_equal(inside, want)
     assert (room[:offset] == 7).all() and (room[offset + n:] == 7).all()
+
+
+# ops of the registry --------------------------------------------------------------------------------------------------
+
+LAYERS = [f"{layer}{part}" for layer in ("rnn", "gru", "lstm") for part in ("", "_bwd")]
+OPS = [name for name, prim in REGISTRY.items() if prim.expr or prim.kernels or name in LAYERS]
+
+
+@contextlib.contextmanager
+def active(backend):
+    """What primitives run is that backend's."""
+    before = backends.current()
+    with using(backend):
+        backends.activate(backend if backend in backends.BACKENDS else "native")
+        try:
+            yield
+        finally:
+            backends.activate(before)
+
+
+def narrow(x):
+    """An input of a sample, in float32 and of the same layout."""
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        return x
+    base = x if x.base is None or x.flags.c_contiguous else x.base
+    small = base.astype(np.float32)
+    return small if base is x else np.lib.stride_tricks.as_strided(small, x.shape, [s // 2 for s in x.strides])
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ops(backend, name):
+    """Sums of a few products over a few steps, so in units of the largest value."""
+    prim = REGISTRY[name]
+    for sample in prim.samples():
+        inputs = [narrow(x) for x in sample.inputs]
+        want = prim.ref(*(wide(x) if isinstance(x, np.ndarray) and x.dtype == np.float32 else x for x in inputs), **sample.attrs)
+        with active(backend):
+            got = prim.run(*inputs, **sample.attrs)
+        for a, b in zip(*(v if prim.n_out > 1 else (v,) for v in (got, want)), strict=True):
+            b = np.asarray(b)
+            factor = 8 if prim.expr else 32
+            size = np.abs(b) if prim.expr else max(np.max(np.abs(b), initial=0), 1.0)
+            check(np.asarray(a), b, factor * EPS * size + TINY, f"{name} {sample.tag}")

@@ -3,15 +3,31 @@
 The float64 values (NumPy's, and the C library's erf) are themselves good to about 1e-8 float32 ULP.
 """
 
+import contextlib
 import math
 
 import numpy as np
 import pytest
 
-from ndiv.backends import native
+from ndiv.backends import native, numba
 
+BACKENDS = [*native.isas(), *["numba"] * numba.available()]
 # function -> (largest error in ULP, float64 truth)
 BOUNDS = {"exp": 1.0, "expm1": 1.5, "log1p": 1.5, "tanh": 2.5, "sigmoid": 2.5, "erf": 1.5}
+
+
+@contextlib.contextmanager
+def using(backend):
+    """The module of kernels for a name of BACKENDS."""
+    if backend == "numba":
+        yield numba
+        return
+    before = native.isa()
+    native.select(backend)
+    try:
+        yield native
+    finally:
+        native.select(before)
 
 
 def truth(fn, x):
@@ -49,15 +65,11 @@ def ulp(got, want):
 
 
 @pytest.mark.parametrize("fn", BOUNDS)
-@pytest.mark.parametrize("isa", native.isas())
-def test_ulp(isa, fn):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ulp(backend, fn):
     x = samples()
-    before = native.isa()
-    native.select(isa)
-    try:
-        got = native.unary(x, fn)
-    finally:
-        native.select(before)
+    with using(backend) as k:
+        got = k.unary(x, fn)
     want = truth(fn, x.astype(np.float64))
     nan = np.isnan(want)
     np.testing.assert_array_equal(np.isnan(got), nan)
@@ -66,8 +78,8 @@ def test_ulp(isa, fn):
     assert error[worst] <= BOUNDS[fn], f"{fn}({x[~nan][worst]!r}) is off by {error[worst]:.3f} ULP"
 
 
-@pytest.mark.parametrize("isa", native.isas())
-def test_special_values(isa):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_special_values(backend):
     inf, nan, tiny = np.inf, np.nan, 1e-45
     table = {
         "exp": [(inf, inf), (-inf, 0), (nan, nan), (0, 1), (tiny, 1), (88.73, inf), (-104, 0)],
@@ -77,14 +89,10 @@ def test_special_values(isa):
         "sigmoid": [(inf, 1), (-inf, 0), (nan, nan), (0, 0.5), (tiny, 0.5), (30, 1)],
         "erf": [(inf, 1), (-inf, -1), (nan, nan), (0, 0), (-0.0, -0.0), (tiny, tiny), (5, 1)],
     }
-    before = native.isa()
-    native.select(isa)
-    try:
+    with using(backend) as k:
         for fn, pairs in table.items():
             x, want = np.array(pairs, np.float32).T
-            got = native.unary(np.ascontiguousarray(x), fn)
+            got = k.unary(np.ascontiguousarray(x), fn)
             np.testing.assert_array_equal(got, want, err_msg=fn)
             finite = ~np.isnan(want)
             np.testing.assert_array_equal(np.signbit(got[finite]), np.signbit(want[finite]), err_msg=fn)
-    finally:
-        native.select(before)

@@ -21,7 +21,7 @@ from ..tensor import Tensor
 from ._declare import numbers
 from .elementwise import exp, log, where
 from .random import DROPOUT
-from .reduce import sum
+from .reduce import largest, sum
 from .shape import expand
 
 PUBLIC = ["attention_weights", "scaled_dot_product_attention"]
@@ -46,9 +46,7 @@ def _scores(q: Any, k: Any, mask: Any, is_causal: bool, scale: float) -> Any:
 
 def _exponentials(s: Any) -> tuple[Any, Any, Any]:
     """(exp(s - top), its sum over the last axis or 1 where that is 0, top); top is finite and carries no gradient."""
-    values = s if isinstance(s, np.ndarray) else s.data
-    top = np.max(values.real, axis=-1, keepdims=True, initial=-math.inf)
-    top = np.where(np.isfinite(top), top, 0).astype(values.real.dtype)
+    top = largest(s, -1)
     e = exp(s - top)
     z = sum(e, -1, True)
     return e, where(z == 0, 1.0, z), top

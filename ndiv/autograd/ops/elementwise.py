@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Bad, Primitive, Sample, register
-from ..tape import apply
+from ..tape import apply, stopped
 from ._declare import ELEMENTWISE3, binary, elementwise_cost, mismatch_bad, numbers, text_bad, unary, unary_samples
 
 PUBLIC = ("abs add clip cos div elu eq exp expm1 ge gt le leaky_relu log log1p lt maximum minimum mul ne "
@@ -117,12 +117,11 @@ CLIP = register(Primitive(
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
-    x = x if isinstance(x, np.ndarray) else x.data
-    keep = np.ones(x.shape, x.dtype)
+    x, keep = stopped(x), 1.0
     if low is not None:
-        keep = keep * (x >= low)
+        keep = (x >= low).astype(x.dtype)
     if high is not None:
-        keep = keep * (x <= high)
+        keep = (x <= high).astype(x.dtype) * keep
     return keep
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
+from ...random import is_traced
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken, normalize_dims
 from ..tape import apply
+from ..tensor import Tensor
 from ._declare import numbers
 from .elementwise import where
 from .shape import PUT, Key, getitem, plain
@@ -99,7 +101,10 @@ def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> An
 
 def embedding(index: Any, weight: Any) -> Any:
     """Rows of weight [n, d] by whole numbers of any shape: [*] -> [*, d]."""
-    index = index.data if hasattr(index, "requires_grad") else np.asarray(index)
+    if is_traced() and isinstance(index, Tensor):  # numbers that are known only when the plan runs
+        flat = index.reshape((-1, 1)).expand((index.numel(), weight.shape[1]))
+        return gather(weight, 0, flat).reshape((*index.shape, weight.shape[1]))
+    index = index.data if isinstance(index, Tensor) else np.asarray(index)
     if index.dtype.kind not in "iu":
         raise ShapeError(f"embedding: indices must be whole numbers, not {index.dtype}", value=index.dtype,
                          hint="convert them with astype(int)")

@@ -1,4 +1,4 @@
-"""Pooling over the last axis: max_pool1d (a gather), avg_pool1d, moving_average."""
+"""Pooling over the last axis: max_pool1d (a gather; its gradient one op), avg_pool1d, moving_average."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken
 from ..tape import apply
 from ._declare import numbers
-from .gather import gather
+from .gather import SCATTER_ADD, gather
 from .reduce import mean
 from .shape import cat, pad
 
 PUBLIC = ["avg_pool1d", "max_pool1d", "moving_average"]
 _NDIV_INTERNAL = True
 AVG_UNPOOL1D: Primitive  # the gradient of AVG_POOL1D, and the other way round
+MAX_POOL1D_BWD: Primitive
 
 
 def _pooled(n: int, kernel: int, stride: int, ceil_mode: bool) -> int:
@@ -40,9 +41,17 @@ def _argmax(x: np.ndarray, kernel: int, stride: int, ceil_mode: bool) -> np.ndar
     return windows.argmax(-1) + np.arange(out) * stride
 
 
+def _index(x: Any, kernel: int, stride: int, ceil_mode: bool) -> np.ndarray:
+    return _argmax(x if isinstance(x, np.ndarray) else x.data, kernel, stride, ceil_mode)
+
+
 def _max_pool(x: Any, kernel: int, stride: int, ceil_mode: bool) -> Any:
-    index = _argmax(x if isinstance(x, np.ndarray) else x.data, kernel, stride, ceil_mode)
-    return gather(x, -1, index)
+    return gather(x, -1, _index(x, kernel, stride, ceil_mode))
+
+
+def _max_pool_bwd(g: Any, x: Any, kernel: int, stride: int, ceil_mode: bool) -> Any:
+    index = _index(x, kernel, stride, ceil_mode)
+    return apply(SCATTER_ADD, (g, index), {"dim": len(x.shape) - 1, "size": x.shape[-1]})
 
 
 def _pool_rule(attrs: dict[str, Any], x: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,9 +69,32 @@ def _pool_samples(**more: Any) -> list[Sample]:
 
 MAX_POOL1D = register(Primitive(
     "max_pool1d", ("x",), _pool_rule, decompose=_max_pool, attrs={"kernel": 2, "stride": 2, "ceil_mode": False},
-    analytic=False, kinks="ties in a window", onnx="MaxPool", strict=True,
+    saves=("x",), analytic=False, kinks="ties in a window", onnx="MaxPool", strict=True,
+    vjp=(lambda g, y, x, **attrs: apply(MAX_POOL1D_BWD, (g, x), attrs),),
     samples=lambda: _pool_samples(ceil_mode=True) + _pool_samples(ceil_mode=False),
     bad=lambda: [Bad((np.ones((2, 3)),), "the window 5", {"kernel": 5, "stride": 1, "ceil_mode": False})]))
+
+
+def _max_bwd_rule(attrs: dict[str, Any], g: tuple[int, ...], x: tuple[int, ...]) -> tuple[int, ...]:
+    """[*B, windows over n] [*B, n] -> [*B, n]"""
+    if g != _pool_rule(attrs, x):
+        raise RuleBroken(f"g has shape {list(g)} and max_pool1d gives {list(_pool_rule(attrs, x))}",
+                         "give the gradient of max_pool1d")
+    return x
+
+
+def _max_bwd_samples() -> list[Sample]:
+    return [Sample((numbers(_pool_rule(s.attrs, s.inputs[0].shape), seed=1), *s.inputs), s.attrs, s.tag)
+            for s in MAX_POOL1D.samples()]  # type: ignore[misc]
+
+
+# Which place holds the largest value is known from x alone: one op, and no index array among the constants of a trace.
+MAX_POOL1D_BWD = register(Primitive(
+    "max_pool1d_bwd", ("g", "x"), _max_bwd_rule, decompose=_max_pool_bwd,
+    attrs={"kernel": 2, "stride": 2, "ceil_mode": False}, saves=("x",), analytic=False, kinks="ties in a window",
+    strict=True, vjp=(lambda u, y, g, x, **attrs: gather(u, -1, _index(x, **attrs)), None), samples=_max_bwd_samples,
+    bad=lambda: [Bad((np.ones((2, 3)), np.ones((2, 4))), "max_pool1d gives [2, 2]",
+                     {"kernel": 2, "stride": 2, "ceil_mode": False})]))
 
 
 def _avg_pool(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 from ...errors import ShapeError
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import normalize_dims, reduced
-from ..tape import apply
+from ..tape import apply, stopped
 from ._declare import numbers
-from .elementwise import exp, log, sqrt
+from .elementwise import exp, log, sqrt, where
 from .gather import gather
 from .shape import cat, expand, flip, reshape
 
@@ -96,10 +96,8 @@ def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, ke
 
 
 def _pick(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
-    hit = x == _spread(y, x, dim, keepdim)
-    hit = hit if isinstance(hit, np.ndarray) else hit.data
-    share = hit / np.sum(hit, axis=dim, keepdims=True)
-    return _spread(g, x, dim, keepdim) * share.astype(x.dtype)
+    hit = (stopped(x) == stopped(_spread(y, x, dim, keepdim))).astype(x.dtype)
+    return _spread(g, x, dim, keepdim) * (hit / sum(hit, dim, True))
 
 
 AMAX = register(Primitive(
@@ -113,9 +111,18 @@ AMIN = register(Primitive(
     onnx="ReduceMin", vjp=(_pick,), samples=_samples, bad=_bad))
 
 
+def largest(x: Any, dim: int) -> Any:
+    """The largest value along dim, kept as an axis, or 0 where it is not finite: a shift that carries no gradient."""
+    x = stopped(x)
+    if isinstance(x, np.ndarray):
+        top = np.max(x.real, axis=dim, keepdims=True, initial=-np.inf)
+        return np.where(np.isfinite(top), top, 0).astype(x.real.dtype)
+    top = amax(x, dim, True)
+    return where(top - top == 0, top, 0.0).astype(x.dtype)
+
+
 def _softmax(x: Any, dim: int) -> Any:
-    top = np.max(x if isinstance(x, np.ndarray) else x.data, axis=dim, keepdims=True, initial=-np.inf)
-    e = exp(x - np.where(np.isfinite(top), top, 0).real.astype(x.dtype))
+    e = exp(x - largest(x, dim))
     return e / sum(e, dim=dim, keepdim=True)
 
 
@@ -152,10 +159,10 @@ def amin(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, ke
 def var(x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, axis: Any = None,
         keepdims: bool | None = None) -> Any:
     """Variance over dim, with n - 1 in the denominator when unbiased (PyTorch's default)."""
-    where = _dims(dim, keepdim, axis, keepdims)
-    centred = x - mean(x, where["dim"], True)
-    n = _count(x.shape, where["dim"])
-    return sum(centred * centred, where["dim"], where["keepdim"]) * (1.0 / max(n - (1 if unbiased else 0), 1))
+    over = _dims(dim, keepdim, axis, keepdims)
+    centred = x - mean(x, over["dim"], True)
+    n = _count(x.shape, over["dim"])
+    return sum(centred * centred, over["dim"], over["keepdim"]) * (1.0 / max(n - (1 if unbiased else 0), 1))
 
 
 def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
@@ -164,8 +171,7 @@ def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
 
 
 def _log_softmax(x: Any, dim: int) -> Any:
-    top = np.max(x if isinstance(x, np.ndarray) else x.data, axis=dim, keepdims=True, initial=-np.inf)
-    shifted = x - np.where(np.isfinite(top), top, 0).real.astype(x.dtype)
+    shifted = x - largest(x, dim)
     return shifted - log(sum(exp(shifted), dim=dim, keepdim=True))
 
 
@@ -183,7 +189,7 @@ def log_softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> Any:
 
 def logsumexp(x: Any, dim: Any = -1, keepdim: bool = False) -> Any:
     """log of the sum of exp(x) over dim, shifted by the maximum."""
-    top = np.max(x if isinstance(x, np.ndarray) else x.data, axis=dim, keepdims=True)
+    top = amax(stopped(x), dim, True)
     y = log(sum(exp(x - top), dim=dim, keepdim=True)) + top
     return y if keepdim else reshape(y, reduced(x.shape, dim, False))
 

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...autograd.ops import FUNCTIONS
-from ...autograd.tensor import values
 from ...errors import ConfigError
 from ...nn import Linear
 from ..base import BaseModel, Batch
@@ -58,9 +55,6 @@ class DLinear(BaseModel):
 
 def _filled(y: Any, mask: Any) -> Any:
     """Missing values replaced by the window's mean of those that are there."""
-    on = values(mask)
-    if on.all():
-        return y
-    n = np.maximum(on.sum(axis=1, keepdims=True), 1)
-    mean = (y * on).sum(axis=1, keepdims=True) / n.astype(on.dtype)
-    return y * on + mean * (1 - on)
+    n = FUNCTIONS["maximum"](mask.sum(axis=1, keepdims=True), 1.0)
+    mean = (y * mask).sum(axis=1, keepdims=True) / n
+    return y * mask + mean * (1 - mask)

@@ -37,6 +37,7 @@ class PlanOp:
     dense      inputs that must be contiguous: True for all, or their positions; the others take any strides. Outputs
                are always dense
     inplace    inputs whose memory an output may take over, as in C
+    spare      outputs that may be absent in a plan when nobody reads them
     exact      the C kernel and the reference agree bit for bit; otherwise `bound` says how close they are, relative to the
                largest element, in float32
     cost       (attrs, in_metas, out_metas) -> flops
@@ -48,6 +49,7 @@ class PlanOp:
     attrs: dict[str, str] = field(default_factory=dict)
     dense: bool | tuple[int, ...] = True
     inplace: tuple[int, ...] = ()
+    spare: tuple[int, ...] = ()
     exact: bool = False
     bound: float = 1e-6
     cost: Callable[..., float] | None = None

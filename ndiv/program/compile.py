@@ -1,0 +1,115 @@
+"""ndiv.compile: a function traced once for each set of shapes, then run as a plan.
+
+Contract: a `Compiled` keeps a small least-recently-used cache of executables by guards: structure, shapes and dtypes of the
+arguments, and whether the module behind the function trains. Each new plan is compared with op-by-op execution on data that
+it was not traced on. A function that cannot be traced raises `TraceBreak` (E0012).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..errors import NdivError, TraceBreak
+from .executable import Executable
+from .passes.narrow import narrow
+from .trace import Traced, trace
+from .tree import flatten, unflatten
+
+__all__ = ["Compiled", "agree", "compile"]
+
+CACHE = 8  # plans kept for each function
+PATIENCE = 64  # plans made before the function is left uncompiled
+
+
+class Compiled:
+    """A compiled function; call it as the function. ``plans`` lists what was made so far."""
+
+    def __init__(self, f: Callable[..., Any], names: Callable[[], dict[int, str]] | None = None) -> None:
+        self.f = f
+        self.names = names
+        self.owner = f if hasattr(f, "training") else getattr(f, "__self__", None)
+        self.cache: OrderedDict[Any, tuple[Executable, Traced]] = OrderedDict()
+        self.made = 0
+        self.__name__ = getattr(f, "__name__", type(f).__name__)
+        self.__doc__ = f.__doc__
+
+    @property
+    def plans(self) -> list[Executable]:
+        """The executables in the cache, oldest first."""
+        return [executable for executable, _ in self.cache.values()]
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, spec = flatten(args)
+        arrays = [a.data if isinstance(a, Tensor) else a for _, a in leaves]
+        key = (spec, tuple((a.shape, a.dtype) for a in arrays), getattr(self.owner, "training", None))
+        entry = self.cache.get(key)
+        if entry is None:
+            if self.made >= PATIENCE:
+                return self.f(*args)
+            entry = self.make(key, args)
+        else:
+            self.cache.move_to_end(key)
+        executable, traced = entry
+        return unflatten(traced.out_spec, [Tensor(a) for a in executable(arrays)])
+
+    def make(self, key: Any, args: tuple[Any, ...]) -> tuple[Executable, Traced]:
+        """Trace, lower and check; the new entry."""
+        names = self.names() if self.names is not None else _names_of(self.owner)
+        traced = trace(self.f, args, self.__name__, names)
+        executable = Executable(narrow(traced.program), traced.tensors, traced.streams)
+        agree(executable, traced)
+        self.cache[key] = entry = (executable, traced)
+        self.made += 1
+        if len(self.cache) > CACHE:
+            self.cache.popitem(last=False)
+        if self.made == PATIENCE:
+            warnings.warn(f"{self.__name__} was compiled for {PATIENCE} sets of shapes; it stays uncompiled from now on",
+                          stacklevel=3)
+        return entry
+
+
+def _names_of(owner: Any) -> dict[int, str]:
+    """Names of a module's parameters and buffers."""
+    if not hasattr(owner, "named_parameters"):
+        return {}
+    return {id(t): name for name, t in [*owner.named_parameters(), *owner.named_buffers()] if isinstance(t, Tensor)}
+
+
+def agree(executable: Executable, traced: Traced, tolerance: float = 1e-4) -> None:
+    """Compare with what op-by-op execution gave on the second trace's data; `TraceBreak` where they differ."""
+    from .. import random
+
+    inputs, expected = traced.second
+    with random.fork(0):
+        got = executable(inputs)
+    for k, (a, b) in enumerate(zip(got, expected, strict=True)):
+        wide, other = a.astype(np.float64), np.asarray(b, np.float64)
+        scale = float(np.nanmax(np.abs(other), initial=0.0)) if np.isfinite(other).all() else np.inf
+        if not (np.allclose(wide, other, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True)):
+            worst = float(np.nanmax(np.abs(wide - other)))
+            raise TraceBreak(f"the plan of {executable.program.name} gives other numbers than the function itself "
+                             f"(result {k}, by {worst:.3g})", value=worst, hint="please report this")
+
+
+def compile(f: Callable[..., Any]) -> Compiled:
+    """``f`` traced once for each set of argument shapes, then run as a plan, without Python between the ops.
+
+    f takes and returns Tensors or arrays, nested in dicts, lists and tuples as you like; other arguments are part of the guard.
+    Parameters that it uses are read at each call; other arrays that it captures are frozen. Results carry no gradient:
+    compile ``ndiv.value_and_grad(f)`` to have gradients in the plan. Raises `TraceBreak` (E0012) when ``f`` does not compute the
+    same program for all data.
+
+    >>> import ndiv, numpy as np
+    >>> fast = ndiv.compile(lambda x, y: ndiv.tanh(x @ y).sum())
+    >>> float(fast(np.ones((2, 3), np.float32), np.zeros((3, 2), np.float32)))
+    0.0
+    """
+    if not callable(f):
+        raise NdivError(f"compile takes a function, not {type(f).__name__}", value=f, hint="give a function of Tensors")
+    return Compiled(f)

@@ -1,0 +1,148 @@
+"""A model's training step as one plan: forward, loss, gradient, clipping and update.
+
+Contract: `TrainStep(model)` compiles `compute_loss` for each set of batch shapes and runs it on the model's own parameters and
+the optimizer's own arrays, so that a compiled step and an op-by-op step may follow one another. `TrainStep.reason` says why
+a model is not compiled (then None is returned and the caller runs op by op).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..errors import TraceBreak
+from .compile import CACHE, _names_of
+from .executable import Executable
+from .grad import gradient
+from .passes.narrow import narrow
+from .passes.select import LowerError
+from .trace import trace
+from .tree import flatten
+from .update import PlanGroup, add_update
+
+__all__ = ["TrainStep"]
+
+
+@dataclass
+class _Step:
+    """One compiled step: the executable, and the arrays of numbers that the optimizer's groups read."""
+
+    executable: Executable
+    hyper: list[np.ndarray]
+    groups: list[tuple[dict[str, Any], list[int]]]  # a group, and the positions of its parameters that have gradients
+
+
+class TrainStep:
+    """Compiled training steps of one model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.cache: dict[Any, _Step] = {}
+        self.reason = ""
+
+    def __call__(self, batch: dict[str, Any]) -> float | None:
+        """The loss before the update, NaN where the gradient is not finite; None when the model runs op by op."""
+        if self.reason:
+            return None
+        batch = {k: v for k, v in batch.items() if v is not None}
+        leaves, spec = flatten((batch,))
+        arrays = [a.data if isinstance(a, Tensor) else a for _, a in leaves]
+        key = (spec, tuple((a.shape, a.dtype) for a in arrays), id(self.model.optimizer), self.configuration())
+        step = self.cache.get(key)
+        if step is None:
+            try:
+                step = self.make(batch)
+            except (TraceBreak, LowerError) as cause:
+                self.reason = str(cause)
+                return None
+            if len(self.cache) >= CACHE:
+                self.cache.pop(next(iter(self.cache)))
+            self.cache[key] = step
+        return self.run(step, arrays)
+
+    def configuration(self) -> Any:
+        """What of the optimizer is part of the program, not a number that it reads."""
+        optimizer = self.model.optimizer
+        return tuple((op, tuple(sorted(attrs.items())), arrays) for op, attrs, arrays in
+                     (optimizer.plan(g) or ("", {}, ()) for g in optimizer.param_groups))
+
+    def run(self, step: _Step, arrays: list[np.ndarray]) -> float:
+        """One step."""
+        optimizer = self.model.optimizer
+        for (group, positions), numbers in zip(step.groups, step.hyper, strict=True):
+            count = optimizer.counts[positions[0]] + 1 if positions else 1
+            numbers[:] = optimizer.numbers(group, count)
+        loss, control = step.executable([*arrays, *step.hyper])
+        value, norm = float(loss), float(control[0])
+        if not math.isfinite(norm):
+            return value if not math.isfinite(value) else math.nan
+        if math.isfinite(value):
+            for _, positions in step.groups:
+                for i in positions:
+                    optimizer.counts[i] += 1
+        return value
+
+    def make(self, batch: dict[str, Any]) -> _Step:
+        """Trace, differentiate, add the update, lower."""
+        model, optimizer = self.model, self.model.optimizer
+        names = _names_of(model)
+        traced = trace(model.compute_loss, (batch,), f"{type(model).__name__}.train_step", names)
+        trained = {names[id(p)]: i for i, p in enumerate(optimizer.params) if id(p) in names}
+        program = traced.program
+        wrt = [v for v in program.states if v.name in trained]
+        if not wrt:
+            raise TraceBreak(f"the loss of {type(model).__name__} depends on no parameter", value=list(trained),
+                             hint="compute it from the model's forward")
+        program, found = gradient(program, program.outputs[0], wrt)
+        program = narrow(program)
+        loss, *gradients = program.outputs
+        by_name = dict(zip(found, gradients, strict=True))
+        groups, positions = self.groups(names, by_name)
+        tensors: dict[str, Any] = dict(traced.tensors)
+        for group, places in zip(groups, positions, strict=True):
+            for name, i in zip(group.names, places, strict=True):
+                p, state = optimizer.params[i], optimizer.state[i]
+                for kind in group.arrays:
+                    if kind is not None:
+                        state.setdefault(kind, np.zeros_like(p.data))
+                        tensors[f"{name}.{kind}"] = _Entry(state, kind)
+        whole = add_update(program, loss, by_name, groups, model.arguments["gradient_clip_val"])
+        executable = Executable(whole, tensors, traced.streams)
+        return _Step(executable, [np.zeros(g.numbers) for g in groups],
+                     list(zip(optimizer.param_groups, positions, strict=True)))
+
+    def groups(self, names: dict[int, str], gradients: dict[str, Any]) -> tuple[list[PlanGroup], list[list[int]]]:
+        """The optimizer's groups as plans need them, and the positions of the parameters in each."""
+        optimizer = self.model.optimizer
+        groups, positions, at = [], [], 0
+        for group in optimizer.param_groups:
+            plan = optimizer.plan(group)
+            if plan is None:
+                raise TraceBreak(f"{type(optimizer).__name__} has no plan operation", value=type(optimizer).__name__,
+                                 hint="define `plan` and `numbers`, or use AdamW, Adam, SGD or RMSprop")
+            op, attrs, arrays = plan
+            places = [at + k for k, p in enumerate(group["params"]) if names.get(id(p)) in gradients]
+            at += len(group["params"])
+            counts = {optimizer.counts[i] for i in places}
+            if len(counts) > 1:
+                raise TraceBreak("parameters of one group have had different numbers of updates", value=sorted(counts),
+                                 hint="put them into groups of their own")
+            groups.append(PlanGroup(op, attrs, arrays, len(optimizer.numbers(group, 1)),
+                                    [names[id(optimizer.params[i])] for i in places]))
+            positions.append(places)
+        return groups, positions
+
+
+class _Entry:
+    """An optimizer's array, looked up at each call: loading a state replaces it."""
+
+    def __init__(self, state: dict[str, np.ndarray], kind: str) -> None:
+        self.state, self.kind = state, kind
+
+    @property
+    def data(self) -> np.ndarray:
+        return self.state[self.kind]
