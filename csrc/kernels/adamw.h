@@ -25,33 +25,35 @@ static inline vf adamw_step(const adamw_coef *c, vf p, vf g, vf *m, vf *v) {
     return vf_fnma(c->step, vf_div(*m, vf_fma(vf_sqrt(*v), c->inv_sqrt_bc2, c->eps)), p);
 }
 
-static int32_t k_nd_adamw_f32(int64_t n, float *p, const float *g, float *m, float *v, double lr, double beta1,
-                              double beta2, double eps, double weight_decay, double bias_correction1,
-                              double bias_correction2, double grad_scale) {
-    ND_REQUIRE(n >= 0, ND_ESIZE);
-    ND_REQUIRE(n == 0 || (p && g && m && v), ND_ENULL);
-    ND_REQUIRE(lr == lr && beta1 == beta1 && beta2 == beta2 && eps == eps && weight_decay == weight_decay, ND_EVALUE);
-    ND_REQUIRE(bias_correction1 > 0.0 && bias_correction2 > 0.0 && grad_scale == grad_scale, ND_EVALUE);
-    const adamw_coef c = {
+/* The numbers of one step; 0 when one of them is out of range. */
+static int adamw_numbers(double lr, double beta1, double beta2, double eps, double weight_decay, double bias_correction1,
+                         double bias_correction2, double grad_scale, adamw_coef *c) {
+    if (!(lr == lr && beta1 == beta1 && beta2 == beta2 && eps == eps && weight_decay == weight_decay)) return 0;
+    if (!(bias_correction1 > 0.0 && bias_correction2 > 0.0 && grad_scale == grad_scale)) return 0;
+    const adamw_coef coef = {
         vf_set1((float)(lr * weight_decay)), vf_set1((float)beta1), vf_set1((float)(1.0 - beta1)),
         vf_set1((float)beta2), vf_set1((float)(1.0 - beta2)), vf_set1((float)(lr / bias_correction1)),
         vf_set1((float)(1.0 / sqrt(bias_correction2))), vf_set1((float)eps), vf_set1((float)grad_scale),
     };
-    int64_t i = 0;
-    for (; i + ND_W <= n; i += ND_W) {
-        vf mi = vf_load(m + i), vi_ = vf_load(v + i);
-        const vf pi = adamw_step(&c, vf_load(p + i), vf_load(g + i), &mi, &vi_);
-        vf_store(p + i, pi);
-        vf_store(m + i, mi);
-        vf_store(v + i, vi_);
-    }
-    if (i < n) {
-        const int left = (int)(n - i);
-        vf mi = vf_load_part(m + i, left), vi_ = vf_load_part(v + i, left);
-        const vf pi = adamw_step(&c, vf_load_part(p + i, left), vf_load_part(g + i, left), &mi, &vi_);
-        vf_store_part(p + i, pi, left);
-        vf_store_part(m + i, mi, left);
-        vf_store_part(v + i, vi_, left);
+    *c = coef;
+    return 1;
+}
+
+static int32_t k_nd_adamw_f32(int64_t n, float *p, const float *g, float *m, float *v, double lr, double beta1,
+                              double beta2, double eps, double weight_decay, double bias_correction1,
+                              double bias_correction2, double grad_scale) {
+    adamw_coef c;
+    ND_REQUIRE(n >= 0, ND_ESIZE);
+    ND_REQUIRE(n == 0 || (p && g && m && v), ND_ENULL);
+    ND_REQUIRE(adamw_numbers(lr, beta1, beta2, eps, weight_decay, bias_correction1, bias_correction2, grad_scale, &c),
+               ND_EVALUE);
+    for (int64_t i = 0; i < n; i += ND_W) {
+        const int left = n - i < ND_W ? (int)(n - i) : ND_W;
+        vf mi = load_left(m + i, left), vi_ = load_left(v + i, left);
+        const vf pi = adamw_step(&c, load_left(p + i, left), load_left(g + i, left), &mi, &vi_);
+        store_left(p + i, pi, left);
+        store_left(m + i, mi, left);
+        store_left(v + i, vi_, left);
     }
     return ND_OK;
 }

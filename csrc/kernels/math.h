@@ -51,18 +51,45 @@ static inline vf v_expm1(vf x) {
     return vf_blend(small, x, vf_add(half, half));
 }
 
+/* u = 2^k m with m in [sqrt(1/2), sqrt(2)), for positive normal u. */
+static inline vf split_power(vf u, vi *k) {
+    *k = vi_sar23(vi_sub(vf_bits(u), vi_set1(0x3f3504f3u))); /* the bits of sqrt(1/2) */
+    return vi_as_float(vi_sub(vf_bits(u), vi_shl23(*k)));
+}
+
+/* log(2^k (1 + t)). */
+static inline vf log_reduced(vf kf, vf t) {
+    const vf low = vf_fma(vf_mul(t, t), ND_POLY(t, nd_log_q), vf_mul(kf, vf_set1(nd_ln2_lo)));
+    return vf_fma(kf, vf_set1(nd_ln2_hi), vf_add(low, t));
+}
+
 /* log(1 + x) for finite x > -1: 1 + x = 2^k (1 + t), t rounded once; c is what rounding 1 + x to u lost. */
 static inline vf log1p_finite(vf x) {
     const vf one = vf_set1(1.0f);
     const vf u = vf_add(x, one);
     const vf c = vf_blend(vf_lt(x, one), vf_sub(x, vf_sub(u, one)), vf_sub(one, vf_sub(u, x)));
-    const vi k = vi_sar23(vi_sub(vf_bits(u), vi_set1(0x3f3504f3u))); /* the bits of sqrt(1/2) */
-    const vf m = vi_as_float(vi_sub(vf_bits(u), vi_shl23(k)));
+    vi k;
+    const vf m = split_power(u, &k);
     const vf scale = vf_pow2(vi_max(vi_sub(vi_set1(0), k), vi_set1((uint32_t)-126))); /* c is 0 where this clamps */
-    const vf t = vf_fma(c, scale, vf_sub(m, one));
-    const vf kf = vi_to_float(k);
-    const vf low = vf_fma(vf_mul(t, t), ND_POLY(t, nd_log_q), vf_mul(kf, vf_set1(nd_ln2_lo)));
-    return vf_fma(kf, vf_set1(nd_ln2_hi), vf_add(low, t));
+    return log_reduced(vi_to_float(k), vf_fma(c, scale, vf_sub(m, one)));
+}
+
+/* x scaled out of the subnormals; the power of two that was added goes to `shift`. */
+static inline vf normal_part(vf x, vf *shift) {
+    const vm tiny = vf_lt(x, vf_set1(0x1p-126f));
+    *shift = vf_blend(tiny, vf_set1(24.0f), vf_set1(0.0f));
+    return vf_blend(tiny, vf_mul(x, vf_set1(0x1p24f)), x);
+}
+
+static inline vf v_log(vf x) {
+    const vf zero = vf_set1(0.0f);
+    vf shift;
+    vi k;
+    const vf m = split_power(normal_part(x, &shift), &k);
+    vf y = log_reduced(vf_sub(vi_to_float(k), shift), vf_sub(m, vf_set1(1.0f)));
+    y = vf_blend(vf_lt(x, vf_set1(INFINITY)), y, x); /* inf and NaN give themselves */
+    y = vf_blend(vf_lt(x, zero), vf_set1(NAN), y);
+    return vf_blend(vf_eq(x, zero), vf_set1(-INFINITY), y);
 }
 
 static inline vf v_log1p(vf x) {
@@ -124,6 +151,17 @@ static inline vf v_erf(vf x) {
     return vf_copysign(vf_blend(vf_lt(z, one), small, large), x);
 }
 
+/* 1 - erf below 1/2, the tail above; 2 - erfc(-x) on the left. */
+static inline vf v_erfc(vf x) {
+    const vf one = vf_set1(1.0f);
+    const vf z = at_most(vf_abs(x), 10.5f);
+    const vf s = vf_mul(z, z), e = vf_fma(z, z, vf_neg(s));
+    const vf near = vf_sub(one, vf_fma(x, ND_POLY(s, nd_erf_p), x));
+    const vf tail = vf_mul(exp_minus(s, e), erfcx(z));
+    const vf far = vf_blend(vf_lt(x, vf_set1(0.0f)), vf_sub(vf_set1(2.0f), tail), tail);
+    return vf_blend(vf_lt(vf_abs(x), vf_set1(0.5f)), near, far);
+}
+
 /* Phi(x), the standard normal distribution function, accurate in the negative tail; e^(-x^2/2) goes to `bell`. */
 static inline vf normal_cdf(vf x, vf *bell) {
     const vf half = vf_set1(0.5f);
@@ -133,5 +171,8 @@ static inline vf normal_cdf(vf x, vf *bell) {
     const vf q = vf_mul(*bell, vf_mul(half, erfcx(vf_mul(a, vf_set1(nd_sqrt_half)))));
     return vf_blend(vf_lt(x, vf_set1(0.0f)), q, vf_sub(vf_set1(1.0f), q));
 }
+
+#include "math_trig.h"
+#include "math_double.h"
 
 #endif

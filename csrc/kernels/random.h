@@ -25,21 +25,13 @@ static inline vf dropout_keep(vf x, vi word, vi threshold, vf scale) {
     return vf_blend(vi_ltu(word, threshold), vf_set1(0.0f), vf_mul(x, scale));
 }
 
-static int32_t k_nd_dropout_f32(int64_t n, const float *x, double p, uint64_t key, uint64_t stream, float *out) {
-    ND_REQUIRE(n >= 0, ND_ESIZE);
-    ND_REQUIRE(n == 0 || (x && out), ND_ENULL);
-    ND_REQUIRE(p >= 0.0 && p <= 1.0, ND_EVALUE);
-    if (p == 1.0) {
-        if (n) memset(out, 0, (size_t)n * sizeof *out);
-        return ND_OK;
-    }
-    const philox gen = philox_make(key, stream);
+/* The n elements that begin at `block`. */
+static void dropout_blocks(const philox *gen, double p, uint64_t block, int64_t n, const float *x, float *out) {
     const vi threshold = vi_set1((uint32_t)(p * 4294967296.0));
     const vf scale = vf_set1((float)(1.0 / (1.0 - p)));
-    uint64_t block = 0;
     for (int64_t i = 0; i < n; i += 4 * ND_W, block += ND_W) {
         vi words[4];
-        philox_words(&gen, block, words);
+        philox_words(gen, block, words);
         for (int k = 0; k < 4; k++) {
             const int64_t at = i + k * ND_W, left = n - at;
             if (left >= ND_W) {
@@ -50,5 +42,17 @@ static int32_t k_nd_dropout_f32(int64_t n, const float *x, double p, uint64_t ke
             }
         }
     }
+}
+
+static int32_t k_nd_dropout_f32(int64_t n, const float *x, double p, uint64_t key, uint64_t stream, float *out) {
+    ND_REQUIRE(n >= 0, ND_ESIZE);
+    ND_REQUIRE(n == 0 || (x && out), ND_ENULL);
+    ND_REQUIRE(p >= 0.0 && p <= 1.0, ND_EVALUE);
+    if (p == 1.0) {
+        if (n) memset(out, 0, (size_t)n * sizeof *out);
+        return ND_OK;
+    }
+    const philox gen = philox_make(key, stream);
+    dropout_blocks(&gen, p, 0, n, x, out);
     return ND_OK;
 }

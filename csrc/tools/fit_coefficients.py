@@ -73,6 +73,24 @@ def fit_f32(function, weight, low, high, degree):
     return [float(c) for c in fixed], max(abs(r * w) for r, w in zip(rest, weights, strict=True))
 
 
+def fit_f64(function, weight, low, high, degree):
+    """As `fit_f32`, for float64 coefficients, which are rounded all at once."""
+    xs = [low + (high - low) * (1 - mp.cos(mp.pi * i / (GRID - 1))) / 2 for i in range(GRID)]
+    values, weights = [function(x) for x in xs], [weight(x) for x in xs]
+    coefs = [float(c) for c in remez(values, weights, xs, list(range(degree + 1)))[0]]
+    left = [w * (v - horner(coefs, range(degree + 1), x)) for v, w, x in zip(values, weights, xs, strict=True)]
+    return coefs, max(abs(e) for e in left)
+
+
+def emit_f64(name, comment, coefs, error):
+    print(f"/* {comment}\n   Error 2^{float(mp.log(error, 2)):.1f}. */")
+    print(f"#define {name}_N {len(coefs)}")
+    print(f"static const double {name}[{name}_N] = {{")
+    for c in coefs:
+        print(f"    {float.hex(c)}, /* {c:.17g} */")
+    print("};\n")
+
+
 def emit(name, comment, coefs, error):
     print(f"/* {comment}\n   Relative error {float(error * 2**24):.3f} * 2^-24. */")
     print(f"#define {name}_N {len(coefs)}")
@@ -115,7 +133,81 @@ def header():
     emit("nd_erfcx_p", "p of e^(z^2) erfc(z) = p(y) / (z + 2), y = (z - 2) / (z + 2), 0 <= z <= 11.",
          *fit_f32(lambda y: erfcx(2 * (1 + y) / (1 - y)) * 4 / (1 - y),
                   lambda y: 1 / (erfcx(2 * (1 + y) / (1 - y)) * 4 / (1 - y)), mp.mpf(-1), mp.mpf(9) / 13, 10))
+    trigonometric()
+    doubles()
     print("#endif")
+
+
+def trigonometric():
+    """Sine and cosine on |r| <= pi/4, pi/2 in three floats, and the bits of 2/pi for arguments of any size."""
+    rest = mp.pi / 2
+    for k in (1, 2, 3):
+        part = float(np.float32(float(rest)))
+        print(f"#define nd_half_pi_{k} {float.hex(part)}f")
+        rest -= mp.mpf(part)
+    print(f"#define nd_two_over_pi {float.hex(float(np.float32(float(2 / mp.pi))))}f\n")
+    quarter = mp.pi / 4 * mp.mpf("1.001")
+    emit("nd_sin_q", "q of sin(r) = r + r^3 q(r^2), |r| <= pi/4.",
+         *fit_f32(lambda s: (mp.sin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s, lambda s: s * mp.sqrt(s) / mp.sin(mp.sqrt(s)),
+                  mp.mpf(0), quarter**2, 3))
+    emit("nd_cos_q", "q of cos(r) = 1 - r^2/2 + r^4 q(r^2), |r| <= pi/4.",
+         *fit_f32(lambda s: (mp.cos(mp.sqrt(s)) - 1 + s / 2) / s**2, lambda s: s**2 / mp.cos(mp.sqrt(s)),
+                  mp.mpf(0), quarter**2, 3))
+    with mp.workprec(400):
+        bits = int(mp.floor(mp.ldexp(2 / mp.pi, 256 - 1)))
+    words = [bits >> (32 * k) & 0xFFFFFFFF for k in range(8, -1, -1)]  # the first is 0
+    print("/* The bits of 2/pi from 2^32 down, 32 a word. */")
+    print(f"static const uint32_t nd_two_over_pi_bits[{len(words)}] = {{")
+    for k in (0, 3, 6):
+        print("    " + ", ".join(f"0x{w:08x}u" for w in words[k:k + 3]) + ",")
+    print("};\n")
+
+
+def doubles():
+    """What pow, lgamma and digamma compute in double."""
+    half, root = mp.log(2) / 2 * mp.mpf("1.0002"), mp.sqrt(mp.mpf("0.5"))
+    log_2pi, zero = mp.log(2 * mp.pi) / 2, mp.findroot(mp.digamma, 1.4616)
+    for name, value in (("ln2", mp.log(2)), ("half_log_2pi", log_2pi), ("log_pi", mp.log(mp.pi)), ("pi", mp.pi),
+                        ("digamma_zero", zero)):
+        print(f"#define nd_d_{name} {float.hex(float(value))}")
+    print(f"#define nd_d_digamma_zero_lo {float.hex(float(zero - mp.mpf(float(zero))))}\n")
+    emit_f64("nd_dlog_p", "p of log(1 + t) = t p(t), 1 + t in [sqrt(1/2), sqrt(2)].",
+             *fit_f64(lambda t: mp.log1p(t) / t if t else mp.mpf(1), lambda t: t / mp.log1p(t) if t else mp.mpf(1),
+                      root - 1, 2 * root - 1, 15))
+    emit_f64("nd_dexp_p", "p(r) = e^r, |r| <= ln(2)/2.", *fit_f64(mp.exp, lambda r: mp.exp(-r), -half, half, 7))
+    emit_f64("nd_dsin_p", "p of sin(pi r) = r p(r^2), |r| <= 1/2.",
+             *fit_f64(lambda s: mp.sin(mp.pi * mp.sqrt(s)) / mp.sqrt(s) if s else mp.pi,
+                      lambda s: mp.sqrt(s) / mp.sin(mp.pi * mp.sqrt(s)) if s else 1 / mp.pi, mp.mpf(0), mp.mpf("0.25"), 6))
+    emit_f64("nd_dcos_p", "p of cos(pi r) = p(r^2), |r| <= 1/2; the error is absolute.",
+             *fit_f64(lambda s: mp.cos(mp.pi * mp.sqrt(s)), lambda s: mp.mpf(1), mp.mpf(0), mp.mpf("0.25"), 6))
+
+    bernoulli = [mp.bernoulli(2 * j) for j in range(1, 6)]
+    first_left = abs(mp.bernoulli(12)) / 12 / mp.mpf(8) ** 12
+    emit_f64("nd_stirling", "B(2j) / (2j (2j - 1)); the error is that at 8, absolute.",
+             [float(b / (2 * j * (2 * j - 1))) for j, b in enumerate(bernoulli, 1)], first_left * 8 / 11)
+    emit_f64("nd_digamma_series", "-B(2j) / (2j); the error is that at 8, absolute.",
+             [float(-b / (2 * j)) for j, b in enumerate(bernoulli, 1)], first_left)
+
+    def both(v):  # lgamma(v) / ((v - 1) (v - 2)), by its limits at the zeros
+        if abs(v - 1) < mp.mpf(10) ** -20:
+            return mp.euler
+        if abs(v - 2) < mp.mpf(10) ** -20:
+            return 1 - mp.euler
+        return mp.loggamma(v) / ((v - 1) * (v - 2))
+
+    def slope(v):
+        return mp.digamma(v) / (v - zero) if abs(v - zero) > mp.mpf(10) ** -20 else mp.polygamma(1, zero)
+
+    emit_f64("nd_lgamma_a", "p of lgamma(v) = (v - 1) (v - 2) p(v - 2), 1 <= v <= 3.",
+             *fit_f64(lambda u: both(u + 2), lambda u: 1 / both(u + 2), mp.mpf(-1), mp.mpf(1), 15))
+    emit_f64("nd_lgamma_b", "p of lgamma(v) = p(v - 5.5), 3 <= v <= 8.",
+             *fit_f64(lambda u: mp.loggamma(u + mp.mpf("5.5")), lambda u: 1 / mp.loggamma(u + mp.mpf("5.5")), mp.mpf("-2.5"),
+                      mp.mpf("2.5"), 13))
+    emit_f64("nd_digamma_a", "p of digamma(v) = (v - zero) p(v - 2), 1 <= v <= 3.",
+             *fit_f64(lambda u: slope(u + 2), lambda u: 1 / slope(u + 2), mp.mpf(-1), mp.mpf(1), 17))
+    emit_f64("nd_digamma_b", "p of digamma(v) = p(v - 5.5), 3 <= v <= 8.",
+             *fit_f64(lambda u: mp.digamma(u + mp.mpf("5.5")), lambda u: 1 / mp.digamma(u + mp.mpf("5.5")), mp.mpf("-2.5"),
+                      mp.mpf("2.5"), 13))
 
 
 def numpy_series(count=30):

@@ -10,6 +10,7 @@ threads may run one plan at once, each with its own outputs, but then no two wit
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,8 +149,8 @@ class NativePlan:
 
 
 def _describe(data: bytes) -> tuple[list[tuple[int, np.dtype, int]], int] | None:
-    """Slots and number of instructions, or None where the bytes are too few or unknown numbers are in them."""
-    if len(data) < 64:
+    """Slots and number of instructions, or None where the bytes are damaged or unknown numbers are in them."""
+    if len(data) < 64 or zlib.crc32(memoryview(data)[64:]) != int.from_bytes(data[24:32], "little"):
         return None
     n_ops, n_slots, _, n_instr = struct.unpack_from("<4I", data, 40)
     start, end = 64 + 32 * n_ops, 64 + 32 * n_ops + 16 * n_slots

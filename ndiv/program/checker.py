@@ -15,7 +15,7 @@ from ..autograd.primitive import REGISTRY
 from ..autograd.shapes import RuleBroken, infer
 from ..errors import FileError
 from .ir import Eqn, Program, Value
-from .ops import PLAN_OPS
+from .ops import plan_op
 
 __all__ = ["ProgramError", "check_program"]
 
@@ -58,14 +58,11 @@ def check_program(program: Program) -> Program:
 
 
 def _check_eqn(program: Program, e: Eqn) -> None:
-    if e.op in PLAN_OPS:
-        op = PLAN_OPS[e.op]
-        if set(e.attrs) != set(op.attrs):
-            raise ProgramError(f"{program.name}: {e!r} has attributes {sorted(e.attrs)}, and {e.op} takes {sorted(op.attrs)}",
-                               value=e.op, hint="report this")
+    op = plan_op(e.op, e.attrs)
+    if op is not None:
         metas = [_meta(v) for v in e.inputs]
         try:
-            expected = op.metas(e.attrs, *metas)
+            expected = [m for m in op.metas(e.attrs, *metas) if m is not None]
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as cause:
             raise ProgramError(f"{program.name}: {e!r}: {cause}", value=e.op, hint="report this") from None
         found = [v.meta for v in e.outputs]

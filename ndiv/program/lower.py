@@ -98,7 +98,10 @@ class _Lowering:
             inputs.append(layout)
         for out in e.outputs:
             self.layouts[out] = dense(out)
-        outputs = [None if k in op.spare and out not in self.used else out for k, out in enumerate(e.outputs)]
+        metas = op.metas(e.attrs, *[None if v is None else v.meta for v in e.inputs])
+        rest = iter(e.outputs)
+        places = [None if meta is None else next(rest) for meta in metas]
+        outputs = [None if k in op.spare and out not in self.used else out for k, out in enumerate(places)]
         self.steps.append(_Step(e.op, inputs, outputs, e.attrs, e.line))
 
     def checked_view(self, layout: Layout, e: Eqn) -> Layout:

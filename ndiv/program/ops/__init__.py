@@ -11,7 +11,7 @@ from typing import Any
 
 from .record import PlanOp
 
-__all__ = ["FAMILIES", "PLAN_OPS", "SELECT"]
+__all__ = ["FAMILIES", "PLAN_OPS", "SELECT", "plan_op"]
 
 FAMILIES = ("vm", "gemm", "data", "reduce", "norm", "softmax", "pool", "conv", "recurrent", "attention", "spectral", "random",
             "optim")
@@ -24,3 +24,9 @@ for _family in FAMILIES:
     for _op in _module.OPS:
         PLAN_OPS[_op.name] = _op
     SELECT.update(_module.SELECT)
+
+
+def plan_op(name: str, attrs: dict[str, Any]) -> PlanOp | None:
+    """The plan operation of an equation, or None where it is a primitive: some names are both, told apart by attributes."""
+    op = PLAN_OPS.get(name)
+    return op if op is not None and set(op.attrs) == set(attrs) else None

@@ -1,9 +1,9 @@
 """Plan operations of the family vm: every elementwise primitive is one operation, a short program on each element.
 
 Contract: ``vm`` runs the code that `ndiv.program.ops.vm_code` writes; its inputs broadcast to the shape of its outputs.
-`compile_expression` gives a primitive as an `Expression`: from the primitive's own ``expr`` where it has one, else from
-`EXPRESSIONS`. The reference runs the code on whole arrays, in float64 where any input is float64 and in float32 otherwise;
-C runs it in float32. Whole numbers are exact up to 2^24 (a copy or cast is exact always).
+`compile_expression` gives a primitive as steps: from the primitive's own ``expr`` where it has one, else from `EXPRESSIONS`.
+The reference runs the code on whole arrays, in float64 where any input is float64 and else in float32; C runs it in float32.
+Whole numbers are exact up to 2^24 (a copy or cast is exact always).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ...autograd.ops import special
 from ...autograd.primitive import REGISTRY, NumpyMath
 from ...backends import kernels
 from .record import DTYPES, Meta, PlanOp
-from .vm_code import MAX_INPUTS, Emitter, Expression, TooLarge, assemble, disassemble, merge
+from .vm_code import CASTS, COMPARISONS, LIMITS, Emitter, Ref, Step, TooLarge, assemble, disassemble
 
-__all__ = ["COPY", "EXPRESSIONS", "OPS", "SELECT", "TooLarge", "assemble", "compile_expression", "copy_attrs", "disassemble",
-           "merge"]
+__all__ = ["COPY", "EXPRESSIONS", "LIMITS", "OPS", "SELECT", "Step", "TooLarge", "assemble", "compile_expression", "copy_attrs",
+           "disassemble", "result_types"]
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -99,20 +99,32 @@ def expression_of(name: str) -> Callable[..., Any] | None:
     return None if prim is None else prim.expr
 
 
-def compile_expression(name: str, attrs: dict[str, Any], operands: Sequence[Any], dtype: Any = np.float32) -> Expression:
-    """A primitive on operands ("in", i) or numbers, as an expression whose one output has this dtype."""
+def compile_expression(name: str, attrs: dict[str, Any], operands: Sequence[Any]) -> tuple[list[Step], list[Ref]]:
+    """The steps and the output of a primitive on operands: references like ("in", 0), or numbers."""
     emitter = Emitter()
     function = expression_of(name)
     if function is None:
         raise ValueError(f"{name} is not elementwise")
-    inputs = [x for x in operands if isinstance(x, tuple)]
     result = function(emitter, *[emitter.symbol(x) for x in operands], **attrs)
-    return emitter.finish(1 + max((i for _, i in inputs), default=-1), [result], [dtype])
+    return emitter.needed([emitter.ref(result)])
 
 
-def copy_attrs(dtype: Any = np.float32) -> dict[str, Any]:
-    """The attributes of a copy (or cast) of any layout to dense memory of this dtype."""
-    return assemble(Expression(1, (), (("in", 0),), (np.dtype(dtype),)))
+def result_types(steps: Sequence[Step], outputs: Sequence[Ref], inputs: Sequence[np.dtype]) -> list[np.dtype]:
+    """The types of a program's results for these types of inputs."""
+    found: list[np.dtype] = []
+    for kind, i in outputs:
+        op = steps[i].op if kind == "step" else ""
+        own = inputs[i] if kind == "in" else np.dtype(np.bool_) if op in COMPARISONS else F64 if F64 in inputs else F32
+        found.append(CASTS.get(op, own))
+    return found
+
+
+def copy_attrs(dtype: Any = None) -> dict[str, Any]:
+    """The attributes of a copy of any layout to dense memory, or of a cast to this dtype."""
+    emitter = Emitter()
+    source = emitter.symbol(("in", 0))
+    out = source if dtype is None else emitter.cast(source, dtype)
+    return assemble(*emitter.needed([out.ref]))
 
 
 COPY = copy_attrs()
@@ -125,7 +137,8 @@ def _in_double(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
-    "mov": lambda x: x, "neg": np.negative, "abs": np.abs, "sign": np.sign, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "neg": np.negative, "abs": np.abs, "sign": np.sign, "trunc": lambda x: np.where(np.isnan(x), 0, np.trunc(x)),
+    "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
     "relu": lambda x: np.maximum(x, 0), "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sin": np.sin,
     "cos": np.cos, "tanh": np.tanh, "sigmoid": NumpyMath.sigmoid, "softplus": NumpyMath.softplus,
     **{name: _in_double(lambda x, name=name: kernels._act(x, name)) for name in ("silu", "gelu", "gelu_tanh")},
@@ -134,8 +147,8 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "minimum": np.minimum, "gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal, "eq": np.equal,
     "ne": np.not_equal, "where": lambda c, a, b: np.where(c != 0, a, b),
 }
-_LIMITS = {np.dtype(np.int64): (-(2.0**63), 2.0**63, np.iinfo(np.int64)),
-           np.dtype(np.int32): (-(2.0**31), 2.0**31 - 1, np.iinfo(np.int32))}
+_LIMITS: dict[np.dtype, Any] = {np.dtype(np.int64): (-(2.0**63), 2.0**63, np.iinfo(np.int64)),
+                                np.dtype(np.int32): (-(2.0**31), 2.0**31 - 1, np.iinfo(np.int32))}
 
 
 def _converted(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -152,41 +165,43 @@ def _converted(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _reference(*arrays: Any, code: Sequence[int], constants: Sequence[float]) -> Any:
-    e = disassemble({"code": code, "constants": constants}, len(arrays))
+    steps, outputs = disassemble({"code": code, "constants": constants})
+    types = result_types(steps, outputs, [a.dtype for a in arrays])
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    if not e.steps and e.outputs[0][0] == "in":
-        results = [np.broadcast_to(arrays[e.outputs[0][1]], shape)]
-    else:
-        kind: Any = np.float64 if any(a.dtype == F64 for a in arrays) else np.float32
-        inputs = [a.astype(kind) for a in arrays]
-        done: list[np.ndarray] = []
+    kind: Any = np.float64 if any(a.dtype == F64 for a in arrays) else np.float32
+    done: list[Any] = []
 
-        def look(ref: tuple[str, Any]) -> Any:
-            return inputs[ref[1]] if ref[0] == "in" else done[ref[1]] if ref[0] == "step" else kind(ref[1])
+    def look(ref: Ref) -> Any:
+        return arrays[ref[1]].astype(kind) if ref[0] == "in" else done[ref[1]] if ref[0] == "step" else kind(ref[1])
 
-        with np.errstate(all="ignore"):
-            for step in e.steps:
-                done.append(np.asarray(_NUMPY[step.op](*map(look, step.operands))).astype(kind, copy=False))
-            results = [np.broadcast_to(look(ref), shape) for ref in e.outputs]
     with np.errstate(all="ignore"):
-        outs = tuple(np.ascontiguousarray(_converted(r, d)).reshape(shape) for r, d in zip(results, e.dtypes, strict=True))
-    return outs if len(outs) > 1 else outs[0]
+        for step in steps:
+            if step.op in CASTS:  # from an input directly, so that whole numbers stay exact
+                ref = step.operands[0]
+                done.append(arrays[ref[1]] if ref[0] == "in" else look(ref))
+            else:
+                done.append(np.asarray(_NUMPY[step.op](*map(look, step.operands))).astype(kind, copy=False))
+        results = [arrays[ref[1]] if ref[0] == "in" else np.asarray(look(ref)) for ref in outputs]
+        results = [np.array(np.broadcast_to(_converted(r, d), shape)) for r, d in zip(results, types, strict=True)]
+    return tuple(results) if len(results) > 1 else results[0]
 
 
 def _metas(attrs: dict[str, Any], *inputs: Meta | None) -> list[Meta]:
     present = [m for m in inputs if m is not None]
-    if not present or len(present) != len(inputs) or len(inputs) > MAX_INPUTS:
-        raise ValueError(f"vm: 1 to {MAX_INPUTS} inputs, all present")
-    if any(dtype not in DTYPES for _, dtype in present):
-        raise ValueError(f"vm: no type {[str(d) for _, d in present if d not in DTYPES][0]}")
-    e = disassemble(attrs)
-    if e.n_inputs > len(inputs):
-        raise ValueError(f"vm: the code reads input {e.n_inputs - 1} of {len(inputs)}")
+    if not present or len(present) != len(inputs) or len(inputs) > LIMITS["inputs"]:
+        raise ValueError(f"vm: 1 to {LIMITS['inputs']} inputs, all present")
+    for _, dtype in present:
+        if dtype not in DTYPES:
+            raise ValueError(f"vm: no type {dtype}")
+    steps, outputs = disassemble(attrs)
+    read = max((i for step in steps for kind, i in (*step.operands, *outputs) if kind == "in"), default=0)
+    if read >= len(inputs):
+        raise ValueError(f"vm: the code reads input {read} of {len(inputs)}")
     try:
         shape = np.broadcast_shapes(*(s for s, _ in present))
     except ValueError:
         raise ValueError(f"vm: shapes {[list(s) for s, _ in present]} do not broadcast") from None
-    return [(shape, dtype) for dtype in e.dtypes]
+    return [(shape, dtype) for dtype in result_types(steps, outputs, [d for _, d in present])]
 
 
 _COSTS = {"exp": 10, "expm1": 10, "log": 10, "log1p": 12, "sin": 10, "cos": 10, "tanh": 12, "sigmoid": 12, "softplus": 22,
@@ -194,13 +209,13 @@ _COSTS = {"exp": 10, "expm1": 10, "log": 10, "log1p": 12, "sin": 10, "cos": 10, 
 
 
 def _cost(attrs: dict[str, Any], ins: Any, outs: Any) -> float:
-    each = sum(_COSTS.get(step.op, 1) for step in disassemble(attrs).steps)
+    each = sum(_COSTS.get(step.op, 1) for step in disassemble(attrs)[0])
     return float(each) * math.prod(outs[0][0])
 
 
 OPS: list[PlanOp] = [PlanOp(
-    "vm", _reference, _metas, {"code": "I", "constants": "F"}, dense=(), inplace=tuple(range(MAX_INPUTS)), bound=4e-7, cost=_cost,
-    doc="An elementwise program (opcodes: csrc/kernels/ops/vm_ops.def); any strides, so also the strided copy and cast.")]
+    "vm", _reference, _metas, {"code": "I", "constants": "F"}, dense=(), inplace=tuple(range(LIMITS["inputs"])), bound=4e-7,
+    cost=_cost, doc="An elementwise program; with any strides, so also the strided copy and the cast.")]
 
 
 # selection ----------------------------------------------------------------------------------------------------------
@@ -219,8 +234,11 @@ def _emit(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], function: Calla
             symbols.append(emitter.symbol(("in", read.index(v))))
     if not read or np.broadcast_shapes(*(v.shape for v in read)) != shape:
         read, symbols = list(inputs), [emitter.symbol(("in", i)) for i in range(len(inputs))]
-    result = function(emitter, *symbols)
-    b.emit("vm", read, assemble(emitter.finish(len(read), [result], [outputs[0].dtype])), outputs)
+    result = emitter.ref(function(emitter, *symbols))
+    wanted = outputs[0].dtype
+    if result_types(emitter.steps, [result], [v.dtype for v in read]) != [wanted]:
+        result = emitter.cast(result, wanted).ref
+    b.emit("vm", read, assemble(*emitter.needed([result])), outputs)
 
 
 def _rule(name: str) -> Callable[..., Any]:
@@ -239,6 +257,7 @@ def _select_complex_abs(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], ou
     return _emit(b, parts, outputs, _complex_abs)
 
 
-_ELEMENTWISE = ("abs add clip cast cos digamma div elu eq erf erfc exp expm1 ge gelu gt le leaky_relu lgamma log log1p lt maximum "
-                "minimum mul ne neg polygamma pow relu rsqrt sigmoid sign silu sin softplus sqrt sub tanh where").split()
+_ELEMENTWISE = ("abs add clip cast cos digamma div elu eq erf erfc exp expm1 ge gelu gt le leaky_relu lgamma log log1p "
+                "lt maximum minimum mul ne neg polygamma pow relu rsqrt sigmoid sign silu sin softplus sqrt sub tanh "
+                "where").split()
 SELECT: dict[str, Callable[..., Any]] = {**{name: _rule(name) for name in _ELEMENTWISE}, "complex_abs": _select_complex_abs}

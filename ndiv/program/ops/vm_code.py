@@ -1,15 +1,18 @@
 """Elementwise programs in symbolic form, and their bytecode: what fusion works with.
 
-Contract: an `Expression` is a list of `Step`s over references: ``("in", i)`` an input, ``("const", v)`` a number, ``("step",
-j)`` the result of an earlier step. `Emitter` builds one (equal steps are built once, and x * 1 and the like not at all),
-`assemble` gives the attributes of the plan operation ``vm``, `disassemble` takes them apart again. What an expression
-computes does not depend on what it is merged with: no rewrite here changes a bit of a result.
+Contract: a program is a list of `Step`s over references, ``("in", i)`` an input, ``("const", v)`` a number, ``("step", j)``
+the result of an earlier step, and a list of references that come out. `assemble` gives the attributes of the plan operation
+``vm`` (without equal steps, unused ones, and x * 1 and the like), `disassemble` takes them apart again. Programs may be
+concatenated freely: no rewrite here changes a bit of a result.
+
+Types: a comparison gives truth, an input its own type, everything else the float type of the inputs (float64 if one of them
+is). The steps in `CASTS` change the type of a result; read by later steps, they give what would be read back.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,46 +20,39 @@ import numpy as np
 
 from .record import DTYPES
 
-__all__ = ["COMPARISONS", "Emitter", "Expression", "MAX_INPUTS", "MAX_OUTPUTS", "OPCODES", "OPERANDS", "Step", "TooLarge",
-           "assemble", "disassemble", "merge"]
+__all__ = ["CASTS", "COMPARISONS", "Emitter", "LIMITS", "OPCODES", "OPERANDS", "Step", "Symbol", "TooLarge", "assemble",
+           "disassemble"]
 
 # name -> operands, in the order of the opcodes' numbers: csrc/kernels/ops/vm_ops.def
 OPERANDS = {
-    "store": 1, "mov": 1, "neg": 1, "abs": 1, "sign": 1, "sqrt": 1, "rsqrt": 1, "relu": 1, "exp": 1, "expm1": 1, "log": 1,
-    "log1p": 1, "sin": 1, "cos": 1, "tanh": 1, "sigmoid": 1, "softplus": 1, "silu": 1, "erf": 1, "erfc": 1, "gelu": 1,
+    "store": 1, "mov": 1, "neg": 1, "abs": 1, "sign": 1, "trunc": 1, "sqrt": 1, "rsqrt": 1, "relu": 1, "exp": 1, "expm1": 1,
+    "log": 1, "log1p": 1, "sin": 1, "cos": 1, "tanh": 1, "sigmoid": 1, "softplus": 1, "silu": 1, "erf": 1, "erfc": 1, "gelu": 1,
     "gelu_tanh": 1, "lgamma": 1, "digamma": 1, "add": 2, "sub": 2, "mul": 2, "div": 2, "pow": 2, "maximum": 2, "minimum": 2,
     "gt": 2, "ge": 2, "lt": 2, "le": 2, "eq": 2, "ne": 2, "where": 3}
 OPCODES = {name: number for number, name in enumerate(OPERANDS)}
 COMPARISONS = frozenset(("gt", "ge", "lt", "le", "eq", "ne"))  # their results are 0 or 1
+CASTS: dict[str, np.dtype] = {
+    "as_f32": np.dtype(np.float32), "as_f64": np.dtype(np.float64), "as_i64": np.dtype(np.int64),
+    "as_i32": np.dtype(np.int32), "as_bool": np.dtype(np.bool_)}
+LIMITS = {"inputs": 24, "outputs": 8, "registers": 32, "constants": 64, "instructions": 512}
 _NAMES = list(OPERANDS)
-MAX_INPUTS, MAX_OUTPUTS = 24, 8
-_MAX_REGISTERS, _MAX_CONSTANTS, _MAX_CODE = 32, 64, 512
 _INPUT, _CONSTANT, _WORDS = 64, 128, 5  # operands in the code; words an instruction
-_KINDS = {code: dtype for dtype, code in DTYPES.items()}
+_OWN_TYPE = 5  # in a store, in the place of a dtype: the type that the value has by itself
+_CAST_OF = {DTYPES[dtype]: name for name, dtype in CASTS.items()}
 
 Ref = tuple[str, Any]
 
 
 class TooLarge(ValueError):
-    """An expression that does not fit into one program: too many inputs, outputs, constants, live values or steps."""
+    """A program that does not fit into one operation: too many inputs, outputs, constants, live values or steps."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation on earlier results."""
+    """One operation on inputs, numbers and earlier results."""
 
     op: str
     operands: tuple[Ref, ...]
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Steps, what of them comes out, and in which types (float arrays of a float64 plan are float64)."""
-
-    n_inputs: int
-    steps: tuple[Step, ...]
-    outputs: tuple[Ref, ...]
-    dtypes: tuple[np.dtype, ...]
 
 
 def _key(ref: Ref) -> Ref:
@@ -73,7 +69,7 @@ class Emitter:
 
     def emit(self, op: str, *operands: Any) -> Symbol:
         """The result of an operation on symbols, references and numbers."""
-        if OPERANDS[op] != len(operands) or op == "store":
+        if op == "store" or OPERANDS.get(op, 1) != len(operands):
             raise ValueError(f"{op} does not take {len(operands)} operands")
         return Symbol(self, self._emit(op, [self.ref(x) for x in operands]))
 
@@ -100,8 +96,21 @@ class Emitter:
             self._known[key] = "step", len(self.steps) - 1
         return self._known[key]
 
+    def _read(self, ref: Ref) -> Ref:
+        """What reading a result gives: a cast to truth or whole numbers is calculated, one between floats is nothing."""
+        op = self.op_of(ref)
+        if op is None or op not in CASTS:
+            return ref
+        source = self.steps[ref[1]].operands[0]
+        if CASTS[op].kind == "f":
+            return source
+        if CASTS[op].kind == "b":
+            return source if self.op_of(source) in COMPARISONS else self._emit("ne", [source, ("const", 0.0)])
+        return self._emit("trunc", [source])
+
     def _simpler(self, op: str, operands: list[Ref]) -> Any:
         """A reference, or (op, operands), that gives the same bits for less; None: this is as simple as it gets."""
+        operands[:] = [self._read(x) for x in operands]
         number = operands[-1][1] if operands[-1][0] == "const" else None
         if op == "mov" or (op in ("mul", "div") and number == 1) or (op == "sub" and number == 0):
             return operands[0]
@@ -133,51 +142,52 @@ class Emitter:
         """The operation behind a reference, if it is a step."""
         return self.steps[ref[1]].op if ref[0] == "step" else None
 
-    def inline(self, part: Expression, operands: Sequence[Any]) -> list[Symbol]:
-        """The outputs of an expression whose inputs are these symbols, references or numbers, before they are stored."""
-        refs = [self.ref(x) for x in operands]
+    def cast(self, x: Any, dtype: Any) -> Symbol:
+        """x as the type of a result."""
+        return self.emit(_CAST_OF[DTYPES[np.dtype(dtype)]], x)
+
+    def replay(self, steps: Iterable[Step], outputs: Iterable[Ref]) -> list[Ref]:
+        """The outputs of a program, its steps emitted anew."""
         done: list[Ref] = []
 
         def look(ref: Ref) -> Ref:
-            return refs[ref[1]] if ref[0] == "in" else done[ref[1]] if ref[0] == "step" else ref
+            return done[ref[1]] if ref[0] == "step" else ref
 
-        for step in part.steps:
+        for step in steps:
             done.append(self._emit(step.op, [look(x) for x in step.operands]))
-        return [Symbol(self, look(ref)) for ref in part.outputs]
+        return [look(x) for x in outputs]
 
-    def stored(self, x: Any, dtype: Any) -> Symbol:
-        """What would be read back if x were stored as this dtype; ValueError for whole numbers, which are cut off there."""
-        ref, kind = self.ref(x), np.dtype(dtype).kind
-        if kind in "iu":
-            raise ValueError("a result that becomes a whole number has to be stored")
-        if kind == "b" and self.op_of(ref) not in COMPARISONS:
-            ref = self._emit("ne", [ref, ("const", 0.0)])
-        return Symbol(self, ref)
-
-    def finish(self, n_inputs: int, outputs: Sequence[Any], dtypes: Sequence[Any]) -> Expression:
-        """The expression of these outputs, without the steps that none of them needs."""
-        refs = [self.ref(x) for x in outputs]
-        needed: set[int] = set()
-        todo = [r[1] for r in refs if r[0] == "step"]
+    def needed(self, outputs: Iterable[Ref]) -> tuple[list[Step], list[Ref]]:
+        """The steps that these outputs need, and the outputs as references into them."""
+        outputs = list(outputs)
+        keep: set[int] = set()
+        todo = [r[1] for r in outputs if r[0] == "step"]
         while todo:
             j = todo.pop()
-            if j not in needed:
-                needed.add(j)
+            if j not in keep:
+                keep.add(j)
                 todo += [r[1] for r in self.steps[j].operands if r[0] == "step"]
-        place = {j: ("step", k) for k, j in enumerate(sorted(needed))}
+        place: dict[int, Ref] = {j: ("step", k) for k, j in enumerate(sorted(keep))}
 
         def moved(ref: Ref) -> Ref:
             return place[ref[1]] if ref[0] == "step" else ref
 
-        steps = tuple(Step(self.steps[j].op, tuple(map(moved, self.steps[j].operands))) for j in sorted(needed))
-        return Expression(n_inputs, steps, tuple(map(moved, refs)), tuple(map(np.dtype, dtypes)))
+        steps = [Step(self.steps[j].op, tuple(map(moved, self.steps[j].operands))) for j in sorted(keep)]
+        return steps, [moved(r) for r in outputs]
 
     # the maths namespace of `ndiv.autograd.primitive` -----------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Callable[..., Symbol]:
-        if name in OPERANDS:
+        if name in OPERANDS or name in CASTS:
             return lambda *operands: self.emit(name, *operands)
         raise AttributeError(name)
+
+
+def _operator(op: str, swapped: bool = False) -> Any:
+    def method(self: Symbol, other: Any) -> Symbol:
+        return self.emitter.emit(op, other, self) if swapped else self.emitter.emit(op, self, other)
+
+    return method
 
 
 class Symbol:
@@ -188,112 +198,125 @@ class Symbol:
     def __init__(self, emitter: Emitter, ref: Ref) -> None:
         self.emitter, self.ref = emitter, ref
 
+    __add__, __radd__ = _operator("add"), _operator("add", True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", True)
+    __pow__, __rpow__ = _operator("pow"), _operator("pow", True)
+    __gt__, __ge__, __lt__, __le__ = map(_operator, ("gt", "ge", "lt", "le"))
+    __eq__, __ne__ = _operator("eq"), _operator("ne")
+    __hash__ = None  # type: ignore[assignment]
+
     def __neg__(self) -> Symbol:
         return self.emitter.emit("neg", self)
 
     def __bool__(self) -> bool:
         raise TypeError("a symbol has no truth value: choose with where")
 
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _operator(op: str, swapped: bool = False) -> Any:
-    def method(self: Symbol, other: Any) -> Symbol:
-        return self.emitter.emit(op, other, self) if swapped else self.emitter.emit(op, self, other)
-
-    return method
-
-
-for _name, _op in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow")):
-    setattr(Symbol, f"__{_name}__", _operator(_op))
-    setattr(Symbol, f"__r{_name}__", _operator(_op, True))
-for _op in sorted(COMPARISONS):
-    setattr(Symbol, f"__{_op}__", _operator(_op))
-
 
 # bytecode -----------------------------------------------------------------------------------------------------------
 
-def _last_uses(e: Expression) -> list[int]:
-    """For each step the last step that reads it; outputs are read after all."""
-    last = [0] * len(e.steps)
-    for j, step in enumerate(e.steps):
-        for kind, k in step.operands:
-            if kind == "step":
-                last[k] = j
-    for kind, k in e.outputs:
-        if kind == "step":
-            last[k] = len(e.steps)
-    return last
+class _Writer:
+    """Gives out registers by liveness and writes instructions."""
 
+    def __init__(self, steps: Sequence[Step], ends: Sequence[Ref]) -> None:
+        self.code: list[int] = []
+        self.values: list[float] = []
+        self.constants: dict[bytes, int] = {}
+        self.register: dict[int, int] = {}
+        self.free = list(range(LIMITS["registers"]))
+        self.last = {ref[1]: j for j, step in enumerate(steps) for ref in step.operands if ref[0] == "step"}
+        self.last.update((ref[1], len(steps)) for ref in ends if ref[0] == "step")
+        for j, step in enumerate(steps):
+            read = [self.operand(ref) for ref in step.operands]
+            for k in {ref[1] for ref in step.operands if ref[0] == "step" and self.last[ref[1]] == j}:
+                self.free.append(self.register[k])
+            self.register[j] = self.take()
+            self.write(step.op, self.register[j], read)
 
-def assemble(e: Expression) -> dict[str, Any]:
-    """The attributes of ``vm`` for an expression; registers are given out by liveness. Raises `TooLarge`."""
-    if e.n_inputs > MAX_INPUTS or not 1 <= len(e.outputs) <= MAX_OUTPUTS:
-        raise TooLarge(f"a program has at most {MAX_INPUTS} inputs and {MAX_OUTPUTS} outputs")
-    constants: dict[bytes, int] = {}
-    values: list[float] = []
-    register: dict[int, int] = {}
-    free = list(range(_MAX_REGISTERS - 1, -1, -1))
-    last = _last_uses(e)
-    code: list[int] = []
+    def write(self, op: str, to: int, words: Sequence[int]) -> None:
+        self.code += [OPCODES[op], to, *words, *[0] * (3 - len(words))]
 
-    def operand(ref: Ref) -> int:
+    def operand(self, ref: Ref) -> int:
         if ref[0] == "in":
             return _INPUT + ref[1]
         if ref[0] == "step":
-            return register[ref[1]]
+            return self.register[ref[1]]
         bits = _key(ref)[1]
-        if bits not in constants:
-            constants[bits] = len(values)
-            values.append(float(ref[1]))
-        return _CONSTANT + constants[bits]
+        if bits not in self.constants:
+            self.constants[bits] = len(self.values)
+            self.values.append(float(ref[1]))
+        return _CONSTANT + self.constants[bits]
 
-    def take() -> int:
-        if not free:
-            raise TooLarge(f"more than {_MAX_REGISTERS} values are alive at once")
-        return free.pop()
-
-    for j, step in enumerate(e.steps):
-        read = [operand(ref) for ref in step.operands]
-        for k in {ref[1] for ref in step.operands if ref[0] == "step" and last[ref[1]] == j}:
-            free.append(register[k])
-        free.sort(reverse=True)
-        register[j] = take()
-        code += [OPCODES[step.op], register[j], *read, *[0] * (3 - len(read))]
-    stores: list[int] = []
-    for i, (ref, dtype) in enumerate(zip(e.outputs, e.dtypes, strict=True)):
-        source = operand(ref)
-        if ref[0] == "in" and (e.steps or len(e.outputs) > 1):  # stores read registers (vm.h says why)
-            where = take()
-            code += [OPCODES["mov"], where, source, 0, 0]
-            source = where
-        stores += [OPCODES["store"], i, source, DTYPES[dtype], 0]
-    code += stores
-    if len(values) > _MAX_CONSTANTS or len(code) > _MAX_CODE * _WORDS:
-        raise TooLarge(f"a program has at most {_MAX_CONSTANTS} constants and {_MAX_CODE} instructions")
-    return {"code": tuple(code), "constants": tuple(values)}
+    def take(self) -> int:
+        """The lowest free register, so that few blocks of memory are in use."""
+        if not self.free:
+            raise TooLarge(f"more than {LIMITS['registers']} values are alive at once")
+        lowest = min(self.free)
+        self.free.remove(lowest)
+        return lowest
 
 
-def disassemble(attrs: dict[str, Any], n_inputs: int | None = None) -> Expression:
-    """The expression that ``vm`` with these attributes computes. Raises ValueError for code that is none."""
+def assemble(steps: Iterable[Step], outputs: Iterable[Ref]) -> dict[str, Any]:
+    """The attributes of ``vm`` for a program. Raises `TooLarge`, a ValueError, when it does not fit."""
+    emitter = Emitter()
+    steps, outputs = emitter.needed(emitter.replay(steps, outputs))
+    ends, types = [], []  # what is stored, and as which type
+    for ref in outputs:
+        op = steps[ref[1]].op if ref[0] == "step" else None
+        if op in CASTS:
+            ends.append(steps[ref[1]].operands[0])
+            types.append(DTYPES[CASTS[op]])
+        else:
+            ends.append(ref)
+            types.append(_OWN_TYPE)
+    steps, ends = _without_casts(steps, ends)
+    inputs = [r[1] for r in [*ends, *(r for step in steps for r in step.operands)] if r[0] == "in"]
+    if max(inputs, default=0) >= LIMITS["inputs"] or not 1 <= len(ends) <= LIMITS["outputs"]:
+        raise TooLarge(f"a program has at most {LIMITS['inputs']} inputs and {LIMITS['outputs']} outputs")
+    writer = _Writer(steps, ends)
+    stores = []
+    for i, (ref, kind) in enumerate(zip(ends, types, strict=True)):
+        source = writer.operand(ref)
+        if ref[0] == "in" and (steps or len(ends) > 1):  # among others, stores read registers (vm.h says why)
+            source = writer.take()
+            writer.write("mov", source, [writer.operand(ref)])
+        stores.append((i, [source, kind]))
+    for i, words in stores:
+        writer.write("store", i, words)
+    if len(writer.values) > LIMITS["constants"] or len(writer.code) > LIMITS["instructions"] * _WORDS:
+        raise TooLarge(f"a program has at most {LIMITS['constants']} constants and {LIMITS['instructions']} instructions")
+    return {"code": tuple(writer.code), "constants": tuple(writer.values)}
+
+
+def _without_casts(steps: Sequence[Step], ends: Sequence[Ref]) -> tuple[list[Step], list[Ref]]:
+    """The program without its cast steps, which nobody reads now."""
+    emitter = Emitter()
+    emitter.steps = list(steps)
+    return emitter.needed(ends)
+
+
+def disassemble(attrs: dict[str, Any]) -> tuple[list[Step], list[Ref]]:
+    """The steps and outputs of ``vm`` with these attributes. Raises ValueError for code that is none."""
     code, constants = attrs["code"], attrs["constants"]
     if len(code) % _WORDS or not code:
         raise ValueError("vm: the code is cut off")
     register: dict[int, Ref] = {}
     steps: list[Step] = []
-    outputs: dict[int, tuple[Ref, np.dtype]] = {}
-    top = -1
+    outputs: dict[int, Ref] = {}
 
     def look(word: int) -> Ref:
-        nonlocal top
         if word in register:
             return register[word]
-        if _INPUT <= word < _INPUT + MAX_INPUTS:
-            top = max(top, word - _INPUT)
+        if _INPUT <= word < _INPUT + LIMITS["inputs"]:
             return "in", word - _INPUT
         if _CONSTANT <= word < _CONSTANT + len(constants):
             return "const", constants[word - _CONSTANT]
         raise ValueError(f"vm: operand {word} has no value")
+
+    def step(op: str, operands: Iterable[Ref]) -> Ref:
+        steps.append(Step(op, tuple(operands)))
+        return "step", len(steps) - 1
 
     for at in range(0, len(code), _WORDS):
         number, to, *words = code[at:at + _WORDS]
@@ -301,31 +324,15 @@ def disassemble(attrs: dict[str, Any], n_inputs: int | None = None) -> Expressio
             raise ValueError(f"vm: unknown opcode {number}")
         op = _NAMES[number]
         if op == "store":
-            if words[1] not in _KINDS or to in outputs or words[2]:
+            if to in outputs or words[2] or words[1] not in (_OWN_TYPE, *_CAST_OF):
                 raise ValueError("vm: a store is not valid")
-            outputs[to] = look(words[0]), _KINDS[words[1]]
+            ref = look(words[0])
+            outputs[to] = ref if words[1] == _OWN_TYPE else step(_CAST_OF[words[1]], [ref])
             continue
-        if outputs or not 0 <= to < _MAX_REGISTERS or any(words[OPERANDS[op]:]):
+        if outputs or not 0 <= to < LIMITS["registers"] or any(words[OPERANDS[op]:]):
             raise ValueError(f"vm: {op} is not valid here")
-        operands = tuple(look(w) for w in words[:OPERANDS[op]])
-        if op == "mov":
-            register[to] = operands[0]
-            continue
-        steps.append(Step(op, operands))
-        register[to] = "step", len(steps) - 1
+        operands = [look(w) for w in words[:OPERANDS[op]]]
+        register[to] = operands[0] if op == "mov" else step(op, operands)
     if sorted(outputs) != list(range(len(outputs))) or not outputs:
         raise ValueError("vm: an output is never stored")
-    refs, dtypes = zip(*(outputs[i] for i in range(len(outputs))), strict=True)
-    return Expression(top + 1 if n_inputs is None else n_inputs, tuple(steps), refs, dtypes)
-
-
-def merge(n_inputs: int, parts: Sequence[tuple[Expression, Sequence[Any]]], outputs: Sequence[tuple[int, int]]) -> Expression:
-    """Several expressions as one: each part comes with its operands, ``("in", i)`` of the whole, a number, or ``("out",
-    part, k)``, the k-th output of an earlier part. ``outputs`` names what comes out, as (part, k)."""
-    emitter = Emitter()
-    results: list[list[Symbol]] = []
-    for part, operands in parts:
-        known = [emitter.stored(results[x[1]][x[2]], parts[x[1]][0].dtypes[x[2]]) if isinstance(x, tuple) and x[0] == "out" else x
-                 for x in operands]
-        results.append(emitter.inline(part, known))
-    return emitter.finish(n_inputs, [results[p][k] for p, k in outputs], [parts[p][0].dtypes[k] for p, k in outputs])
+    return steps, [outputs[i] for i in range(len(outputs))]

@@ -14,7 +14,7 @@ import numpy as np
 from ...autograd.ops.shape import Key
 from ...autograd.primitive import REGISTRY
 from ..ir import Eqn, Program, Value
-from ..ops import PLAN_OPS
+from ..ops import plan_op
 from .rewrite import Names, finish, substituted
 
 __all__ = ["fold"]
@@ -102,12 +102,8 @@ def _evaluated(e: Eqn, consts: dict[Value, np.ndarray]) -> list[np.ndarray] | No
         return None
     inputs = [consts[v] if isinstance(v, Value) else v for v in e.inputs]
     with np.errstate(all="ignore"):
-        if e.op in REGISTRY:
-            out = REGISTRY[e.op].run(*inputs, **e.attrs)
-        elif e.op in PLAN_OPS:
-            out = PLAN_OPS[e.op].reference(*inputs, **e.attrs)
-        else:
-            return None
+        op = plan_op(e.op, e.attrs)
+        out = op.reference(*inputs, **e.attrs) if op is not None else REGISTRY[e.op].run(*inputs, **e.attrs)
     outs = out if isinstance(out, tuple) else (out,)
     return [np.ascontiguousarray(np.asarray(a).astype(v.dtype, copy=False)).reshape(v.shape)
             for a, v in zip(outs, e.outputs, strict=True)]

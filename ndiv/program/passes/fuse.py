@@ -57,7 +57,7 @@ class _Fusion:
             if e is not None and e.op == "vm":
                 while self.absorb(at):
                     pass
-        eqns = [x for at, e in enumerate(self.eqns) if e is not None for x in (*self.before.get(at, ()), e)]
+        eqns = [x for at, e in enumerate(self.eqns) for x in (*self.before.get(at, ()), e) if x is not None]
         return finish(self.program, eqns, {})
 
     def with_numbers(self, e: Eqn) -> Eqn:
