@@ -182,5 +182,9 @@ static inline vd vd_blend(vm m, vd a, vd b) {
     const __m256d high = _mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm256_extracti128_si256(wide, 1)));
     return (vd){_mm256_blendv_pd(b.low, a.low, low), _mm256_blendv_pd(b.high, a.high, high)};
 }
+static inline vf vf_cross(vf a, int h) {
+    return h == 4 ? _mm256_permute2f128_ps(a, a, 1) : h == 2 ? _mm256_permute_ps(a, 0x4e) : _mm256_permute_ps(a, 0xb1);
+}
+static inline float vf_first(vf a) { return _mm256_cvtss_f32(a); }
 
 #endif

@@ -180,5 +180,10 @@ static inline void vf_zip(vf even, vf odd, vf *a, vf *b) {
 static inline vd vd_blend(vm m, vd a, vd b) {
     return (vd){_mm512_mask_blend_pd((__mmask8)m, b.low, a.low), _mm512_mask_blend_pd((__mmask8)(m >> 8), b.high, a.high)};
 }
+static inline vf vf_cross(vf a, int h) {
+    if (h >= 4) return h == 8 ? _mm512_shuffle_f32x4(a, a, 0x4e) : _mm512_shuffle_f32x4(a, a, 0xb1);
+    return h == 2 ? _mm512_permute_ps(a, 0x4e) : _mm512_permute_ps(a, 0xb1);
+}
+static inline float vf_first(vf a) { return _mm512_cvtss_f32(a); }
 
 #endif

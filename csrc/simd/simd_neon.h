@@ -170,5 +170,7 @@ static inline vd vd_blend(vm m, vd a, vd b) {
     return (vd){vbslq_f64(vreinterpretq_u64_s64(vmovl_s32(vget_low_s32(wide))), a.low, b.low),
                 vbslq_f64(vreinterpretq_u64_s64(vmovl_high_s32(wide)), a.high, b.high)};
 }
+static inline vf vf_cross(vf a, int h) { return h == 2 ? vextq_f32(a, a, 2) : vrev64q_f32(a); }
+static inline float vf_first(vf a) { return vgetq_lane_f32(a, 0); }
 
 #endif

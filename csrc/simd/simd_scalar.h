@@ -119,5 +119,8 @@ static inline vd vd_fma(vd a, vd b, vd c) { return fma(a, b, c); }
 static inline void vf_unzip(vf a, vf b, vf *even, vf *odd) { *even = a; *odd = b; }
 static inline void vf_zip(vf even, vf odd, vf *a, vf *b) { *a = even; *b = odd; }
 static inline vd vd_blend(vm m, vd a, vd b) { return m ? a : b; }
+/* Lane l takes lane l ^ h, h a power of two below ND_W; the first lane. */
+static inline vf vf_cross(vf a, int h) { (void)h; return a; }
+static inline float vf_first(vf a) { return a; }
 
 #endif

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
     "models": ("ndiv.cli.models", "the models and what each can do"),
     "bench": ("ndiv.bench.cli", "measure accuracy by published protocols"),
+    "show": ("ndiv.cli.show", "what a model computes: tape, program, plan, memory, profile"),
     "check": ("ndiv.cli.check", "verify the gradients of a model or function, op by op"),
     "info": ("ndiv.cli.info", "versions, backend, instruction set"),
 }

@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+
+from ..autograd.tape import stopped
 from ..autograd.ops import FUNCTIONS
 from ..errors import ConfigError, ShapeError
 
@@ -117,7 +118,7 @@ class Loss:
     def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> np.ndarray:
         """The columns ``output_names`` of a forecast, [B, h, n, columns], without gradient."""
         values = self.domain_map(y_hat)
-        values = values.data if isinstance(values, Tensor) else values
+        values = stopped(values)
         return values[..., None] if values.ndim == 3 else values
 
     # -- configuration ---------------------------------------------------------------------------------------------

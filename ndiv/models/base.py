@@ -12,12 +12,13 @@ futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and out
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from .. import losses, optim, random
+from .. import backends, losses, optim, random
 from ..autograd import Tensor, no_grad
 from ..autograd.ops import FUNCTIONS
 from ..autograd.tape import stopped
@@ -82,6 +83,7 @@ class BaseModel(Module):
         self.history: list[dict[str, float]] = []
         self.train_trajectories: list[float] = []
         self._optimizer: Any = None
+        self._step: Any = None
         if a["scaler_type"] == "revin":
             self.revin_weight = Parameter(np.ones(1, np.float32))
             self.revin_bias = Parameter(np.zeros(1, np.float32))
@@ -214,7 +216,8 @@ class BaseModel(Module):
     def train_step(self, batch: Batch | list[Batch]) -> float:
         """Forward, loss, gradient, clip, update. Returns the loss before the update.
 
-        Of several batches the gradients are averaged. When the loss or a gradient is not finite the weights stay as
+        One compiled step where the native backend is in force (see `ndiv.program.train`), op by op elsewhere; both compute the
+        same. Of several batches the gradients are averaged. When the loss or a gradient is not finite the weights stay as
         they are, and the loss comes back as NaN or infinity.
 
         >>> import ndiv, numpy as np
@@ -226,6 +229,10 @@ class BaseModel(Module):
         optimizer = self.optimizer
         optimizer.zero_grad()
         self.train()
+        if not isinstance(batch, list):
+            done = self._compiled(batch)
+            if done is not None:
+                return done
         batches = batch if isinstance(batch, list) else [batch]
         value = 0.0
         for part in batches:
@@ -240,6 +247,21 @@ class BaseModel(Module):
         if math.isfinite(value):  # a broken gradient must not reach the weights; the trainer reports it
             optimizer.step(max_norm=self.arguments["gradient_clip_val"], norm=norm)
         return value
+
+    def _compiled(self, batch: Batch) -> float | None:
+        """The step as one plan, or None where this model or backend runs op by op."""
+        if backends.current() != "native":
+            return None
+        if self._step is None:
+            from ..program.train import TrainStep
+
+            self._step = TrainStep(self)
+        step = self._step
+        said = step.reason
+        done: float | None = step(batch)
+        if step.reason and not said:
+            warnings.warn(f"{type(self).__name__} trains op by op, which is slower: {step.reason}", stacklevel=3)
+        return done
 
     def validation_loss(self, batches: Iterable[Batch]) -> float:
         """Mean validation loss over batches in the units of the data, each element counted once."""
@@ -383,6 +405,28 @@ class BaseModel(Module):
             raise NotFittedError(f"{type(self).__name__} has not been trained on a frame", hint="call fit(df) first")
         return self.__dict__["_forecaster"].predict(df, **kwargs)
 
+    # -- deployment ------------------------------------------------------------------------------------------------
+
+    def export(self, path: Any, batch_size: int = 1) -> None:
+        """Write program, plan and weights to one safetensors file, which `ndiv.load` runs without any of this.
+
+        The file holds the whole way from a window in the units of the data to its forecast, scaling included, for
+        ``batch_size`` windows at a time. Raises `TraceBreak` (E0012) for a loss whose forecast is not made of ops (a
+        distribution's quantiles), `FileError` (E0006) when the file cannot be written.
+
+        >>> import ndiv, numpy as np, tempfile, os
+        >>> m = ndiv.models.NLinear(h=2, input_size=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     m.export(os.path.join(folder, "m.ndiv"))
+        ...     f = ndiv.load(os.path.join(folder, "m.ndiv"))
+        >>> y = np.arange(4, dtype=np.float32)
+        >>> bool(np.allclose(f(y), m.forecast({"insample_y": y.reshape(1, 4, 1)})[0, :, 0], atol=1e-5))
+        True
+        """
+        from ..program.file import export
+
+        export(self, path, batch_size)
+
     # -- configuration ---------------------------------------------------------------------------------------------
 
     @property
@@ -418,7 +462,7 @@ class BaseModel(Module):
         """Fresh weights from random_seed, and a fresh optimizer."""
         fresh = type(self)(**self.arguments)
         self.load_state_dict(fresh.state_dict())
-        self._optimizer = None
+        self._optimizer = self._step = None
         self.fitted = False
         self.history, self.train_trajectories = [], []
         return self

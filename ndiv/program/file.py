@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..errors import FeatureError, FileError, HorizonError, ShapeError
+from ..errors import ConfigError, FeatureError, FileError, HorizonError, ShapeError
 from .plan import parse
 
-__all__ = ["FORMAT", "LoadedModel", "read", "write"]
+__all__ = ["FORMAT", "LoadedModel", "export", "read", "write"]
 
 FORMAT = "ndiv-model-1"
 _LIMIT = 100  # inputs, outputs: more is no model of ours
@@ -46,6 +46,46 @@ def write(path: Any, executable: Any, facts: dict[str, Any]) -> None:
         partial.replace(path)
     except OSError as cause:
         raise FileError(f"could not write {path}: {cause}", value=str(path), hint="check the folder and the free space") from None
+
+
+def export(model: Any, path: Any, batch_size: int = 1) -> None:
+    """What ``model.export`` does: trace the forecast, make the weights constants, lower, write."""
+    from .compiled import _names_of, agree
+    from .executable import Executable
+    from .passes.narrow import narrow
+    from .trace import trace
+
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"batch_size must be a positive whole number, not {batch_size!r}", value=batch_size, hint="1 is usual")
+    batch = example(model, batch_size)
+
+    def forecast(batch: dict[str, Any]) -> Any:
+        return model.forecast(batch)
+
+    traced = trace(forecast, (batch,), f"{type(model).__name__}.forecast", _names_of(model))
+    program = narrow(traced.program)
+    weights = {v: np.array(traced.tensors[v.name].data, order="C") for v in program.states}
+    program = program.replace(states=[], consts={**weights, **program.consts})
+    executable = Executable(program)
+    agree(executable, traced)
+    write(path, executable, {"name": model.alias or type(model).__name__, "config": model.config(), "h": model.h,
+                             "input_size": model.input_size, "columns": model.output_names})
+
+
+def example(model: Any, batch_size: int) -> dict[str, np.ndarray]:
+    """A batch of the shapes that the model takes."""
+    rng = np.random.default_rng(0)
+    n = int(model.arguments.get("n_series") or 1)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.standard_normal((batch_size, *shape)).astype(np.float32)
+
+    batch = {"insample_y": numbers(model.input_size, n)}
+    for kind, steps in (("hist", (model.input_size,)), ("futr", (model.input_size + model.h,)), ("stat", ())):
+        names = getattr(model, f"{kind}_exog_list")
+        if names:
+            batch[f"{kind}_exog"] = numbers(*steps, len(names))
+    return batch
 
 
 def read(path: Any, engine: str | None = None) -> LoadedModel:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd import Tape, Tensor
 from ..autograd.tape import trace as record_all
-from .compile import _names_of
+from .compiled import _names_of
 from .executable import Executable
 from .ir import Program
 from .ops import PLAN_OPS

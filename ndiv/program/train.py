@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..errors import TraceBreak
-from .compile import CACHE, _names_of
+from .compiled import CACHE, _names_of
 from .executable import Executable
 from .grad import gradient
 from .passes.narrow import narrow

@@ -4,8 +4,8 @@
  * outputs  1 to 8, dense, all of one shape; any dtype, converted from float32 (vm_convert.h)
  * attrs    code: its length in words, then 5 words an instruction {opcode, destination, a, b, c}; then the constants
  *          (their number, doubles, rounded to float32). Operands: register 0 .. 31, 64 + input, 128 + constant. The opcodes
- *          are those of vm_ops.def; `store` writes output `destination` from a (b: the dtype asked for, or 5). Every output
- *          is stored once, after all else. At most 512 instructions and 64 constants; unused words are 0.
+ *          are those of vm_ops.def; `store` writes output `destination` from a (b: the dtype asked for, or 5 for the value's
+ *          own). Every output is stored once, after all else. At most 512 instructions and 64 constants; unused words are 0.
  *
  * A program that only stores an input is a copy: it converts directly between the two dtypes and moves bits between equal
  * ones. Each result depends on one element of each input, so the result is the same however the work is divided.

@@ -164,7 +164,7 @@ static int vm_slot(const nd_call *c, int64_t n_const, int64_t operand, uint32_t 
 }
 
 /* One store: each output once; from an input only in a program that does nothing else, since an earlier store may have
-   written into that input's memory. Its dtype is a note for those who read the code: the output's view has the say. */
+   written into that input's memory. The dtype in it is for those who read the code: here the output's view has the say. */
 static int vm_check_store(const nd_call *c, const int64_t *w, int slot, int only, uint32_t *stored) {
     if (w[1] < 0 || w[1] >= c->n_out || *stored >> w[1] & 1 || slot < 0) return 0;
     if (w[3] < 0 || w[3] > ND_DTYPES || w[4] != 0) return 0;

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.
 _ROOT_HALF_BITS = np.float64(math.sqrt(0.5)).view(np.int64)
 _SHIFT = np.int64(52)
 _ONE_BITS = np.int64(1023 << 52)
+_ROOT_HALF, _INV_ROOT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
+_SELU_SLOPE = SELU_LAMBDA * SELU_ALPHA
 
 
 def _powers(chebyshev: tuple[float, ...]) -> tuple[float, ...]:
@@ -37,13 +39,24 @@ def _powers(chebyshev: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(map(float, reversed(total)))
 
 
-def _series(exp: int, log: int, erf: int, erfcx: int) -> Any:
-    """Coefficients, highest first, with that many terms: of (e^r - 1) / r; of (log((1 + s) / (1 - s)) / s - 2) / s^2 in
-    s^2; of erf(x) / x in x^2, in two parts, ten terms in the second; and of (2 - 4 / (1 + y)) erfcx, halved."""
+class Series(NamedTuple):
+    """Coefficients of polynomials, highest first; long ones in two parts, short enough to be unrolled."""
+
+    exp: tuple[float, ...]  # (e^r - 1) / r
+    log: tuple[float, ...]  # (log((1 + s) / (1 - s)) / s - 2) / s^2, in s^2
+    erf_high: tuple[float, ...]  # erf(x) / x, in x^2; ten terms in the other part
+    erf_low: tuple[float, ...]
+    erfcx_high: tuple[float, ...]  # (z + 2) exp(z^2) erfc(z), in (z - 2) / (z + 2); two halves
+    erfcx_low: tuple[float, ...]
+
+
+def _series(exp: int, log: int, erf: int, erfcx: int) -> Series:
+    """With that many terms."""
     powers = _powers(_ERFCX[:erfcx])
-    maclaurin = [2.0 / math.sqrt(math.pi) * (-1) ** k / (math.factorial(k) * (2 * k + 1)) for k in range(erf)][::-1]
-    return (tuple(1.0 / math.factorial(k) for k in range(exp, 0, -1)), tuple(2.0 / (2 * k + 1) for k in range(log, 0, -1)),
-            tuple(maclaurin[:-10]), tuple(maclaurin[-10:]), powers[:erfcx // 2], powers[erfcx // 2:])
+    maclaurin = tuple(2.0 / math.sqrt(math.pi) * (-1) ** k / (math.factorial(k) * (2 * k + 1)) for k in range(erf))[::-1]
+    return Series(tuple(1.0 / math.factorial(k) for k in range(exp, 0, -1)),
+                  tuple(2.0 / (2 * k + 1) for k in range(log, 0, -1)), maclaurin[:-10], maclaurin[-10:],
+                  powers[:erfcx // 2], powers[erfcx // 2:])
 
 
 # What functions take as ``c``: how precise they are. SHORT is for results that are rounded to float32.
@@ -65,8 +78,7 @@ def _precision(out: Any) -> Any:
         return FULL
 
     return short if str(out.dtype) == "float32" else full
-_ROOT_HALF, _INV_ROOT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
-_SELU_SLOPE = SELU_LAMBDA * SELU_ALPHA
+
 
 
 @inline
@@ -93,12 +105,12 @@ def reduced(x: Any) -> Any:
 
 @inline
 def exp(x: Any, c: Any) -> Any:
-    low, high = (-700.0, 700.0) if len(c[0]) < 10 else (-746.0, 710.0)
+    low, high = (-700.0, 700.0) if len(c.exp) < 10 else (-746.0, 710.0)
     b = x if x > low else low
     b = b if b < high else high
     n, r = reduced(b)
-    y = 1.0 + r * poly(r, c[0])
-    if len(c[0]) < 10:  # what is not 0 nor inf in float32 is far from the ends of float64
+    y = 1.0 + r * poly(r, c.exp)
+    if len(c.exp) < 10:  # what is not 0 nor inf in float32 is far from the ends of float64
         y = y * pow2(n)
     else:
         half = (0.5 * n + _MAGIC) - _MAGIC  # in two factors, so that neither overflows where the result does not
@@ -112,7 +124,7 @@ def expm1(x: Any, c: Any) -> Any:
     b = b if b < 710.0 else 710.0
     n, r = reduced(b)
     s = pow2(n - 1.0)
-    y = 2.0 * (s * (r * poly(r, c[0])) + (s - 0.5))
+    y = 2.0 * (s * (r * poly(r, c.exp)) + (s - 0.5))
     y = y if x == x else x
     return y if x != 0.0 else x
 
@@ -127,7 +139,7 @@ def log_sum(u: Any, rest: Any, c: Any) -> Any:
     f = m - 1.0
     s = f / (2.0 + f)
     z, square = s * s, 0.5 * f * f
-    tail = s * (square + z * poly(z, c[1])) + (n * _LN2_LOW + rest / u)
+    tail = s * (square + z * poly(z, c.log)) + (n * _LN2_LOW + rest / u)
     return n * _LN2_HIGH + (f - (square - tail))
 
 
@@ -209,7 +221,7 @@ def erfcx(z: Any, c: Any) -> Any:
     y = 1.0 - 4.0 * r
     y2 = y * y
     y6 = y2 * y2 * y2
-    return r * (poly(y, c[4]) * (y6 if len(c[5]) == 6 else y6 * y6 * y2) + poly(y, c[5]))
+    return r * (poly(y, c.erfcx_high) * (y6 if len(c.erfcx_low) == 6 else y6 * y6 * y2) + poly(y, c.erfcx_low))
 
 
 @inline
@@ -221,7 +233,7 @@ def erf(x: Any, c: Any) -> Any:
     large = 1.0 - exp(-far * far, c) * erfcx(far, c)
     s = low * low
     s5 = s * s * s * s * s
-    series = low * (poly(s, c[2]) * (s5 * s5) + poly(s, c[3]))
+    series = low * (poly(s, c.erf_high) * (s5 * s5) + poly(s, c.erf_low))
     y = series if z < 1.0 else large
     return math.copysign(y, x) if x == x else x
 

@@ -86,10 +86,9 @@ class Emitter:
         return Symbol(self, self.ref(ref))
 
     def _emit(self, op: str, operands: list[Ref]) -> Ref:
-        simpler = self._simpler(op, operands)
-        if isinstance(simpler, tuple):
-            return simpler
-        op, operands = simpler or (op, operands)
+        op, operands = self._simpler(op, operands)
+        if op == "mov":
+            return operands[0]
         key = (op, *map(_key, operands))
         if key not in self._known:
             self.steps.append(Step(op, tuple(operands)))
@@ -108,35 +107,31 @@ class Emitter:
             return source if self.op_of(source) in COMPARISONS else self._emit("ne", [source, ("const", 0.0)])
         return self._emit("trunc", [source])
 
-    def _simpler(self, op: str, operands: list[Ref]) -> Any:
-        """A reference, or (op, operands), that gives the same bits for less; None: this is as simple as it gets."""
-        operands[:] = [self._read(x) for x in operands]
+    def _simpler(self, op: str, operands: list[Ref]) -> tuple[str, list[Ref]]:
+        """An operation that gives the same bits for less; mov where that is an operand as it is."""
+        operands = [self._read(x) for x in operands]
         number = operands[-1][1] if operands[-1][0] == "const" else None
-        if op == "mov" or (op in ("mul", "div") and number == 1) or (op == "sub" and number == 0):
-            return operands[0]
+        if (op in ("mul", "div") and number == 1) or (op == "sub" and number == 0):
+            return "mov", operands[:1]
         if op == "mul" and operands[0] == ("const", 1.0):
-            return operands[1]
+            return "mov", operands[1:]
         if op == "maximum" and number == 0:
             return "relu", operands[:1]
         if op == "div" and operands[0] == ("const", 1.0) and self.op_of(operands[1]) == "sqrt":
             return "rsqrt", list(self.steps[operands[1][1]].operands)
-        if op == "pow" and number is not None:
+        if op == "pow" and number in (-2, -1, 0.5, 1, 2, 3):
             return self._power(operands[0], number)
-        return None
+        return op, operands
 
-    def _power(self, x: Ref, exponent: float) -> Any:
+    def _power(self, x: Ref, exponent: float) -> tuple[str, list[Ref]]:
         """The powers that NumPy too writes as products, quotients and roots."""
-        if exponent == 1:
-            return x
-        if exponent in (2, 3):
-            square = self._emit("mul", [x, x])
-            return square if exponent == 2 else ("mul", [square, x])
-        if exponent in (-1, -2):
-            inverse = self._emit("div", [("const", 1.0), x])
-            return inverse if exponent == -1 else ("mul", [inverse, inverse])
-        if exponent == 0.5:
-            return "sqrt", [x]
-        return None
+        if exponent == 1 or exponent == 0.5:
+            return "mov" if exponent == 1 else "sqrt", [x]
+        base = self._emit("div", [("const", 1.0), x]) if exponent < 0 else x
+        if exponent == -1:
+            return "mov", [base]
+        square = base if exponent == -2 else self._emit("mul", [base, base])
+        return ("mov", [square]) if exponent == 2 else ("mul", [square, base])
 
     def op_of(self, ref: Ref) -> str | None:
         """The operation behind a reference, if it is a step."""

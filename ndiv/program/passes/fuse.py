@@ -7,11 +7,9 @@ one element move into the code. The merged program runs the same scalar operatio
 
 from __future__ import annotations
 
-from typing import Any
 
 from ..ir import Eqn, Program, Value
-from ..ops.vm import assemble, disassemble
-from ..ops.vm_code import MAX_INPUTS, MAX_OUTPUTS, merge
+from ..ops.vm_code import Ref, Step, assemble, disassemble
 from .rewrite import Names, finish
 from .select import is_view
 
@@ -66,17 +64,9 @@ class _Fusion:
         shape = e.outputs[0].shape
         if len(keep) == len(e.inputs) or not any(v.shape == shape for v in keep):
             return e
-        operands = [("in", keep.index(v)) if v not in self.numbers else self.numbers[v] for v in e.inputs]
-        part = disassemble(e.attrs, len(e.inputs))
-        outputs = [(0, k) for k in range(len(e.outputs))]
-        return self.rebuilt(e, keep, merge(len(keep), [(part, operands)], outputs), e.outputs) or e
-
-    @staticmethod
-    def rebuilt(e: Eqn, inputs: list[Value], expression: Any, outputs: Any) -> Eqn | None:
-        try:
-            return Eqn("vm", inputs, assemble(expression), outputs, e.line)
-        except ValueError:  # too many registers, inputs or outputs
-            return None
+        operands = [("in", keep.index(v)) if v not in self.numbers else ("const", self.numbers[v]) for v in e.inputs]
+        steps, results = joined([], e, operands)
+        return Eqn("vm", keep, assemble(steps, results), e.outputs, e.line)
 
     def absorb(self, at: int) -> bool:
         """Merge one producer into the operation at this position, if there is one that fits."""
@@ -144,17 +134,15 @@ class _Fusion:
     def replace(self, made: int, p: Eqn, inputs: list[Value], results: list[Value], kept: list[Value], e: Eqn, at: int) -> bool:
         """Put the merged operation in e's place: p reads ``inputs``, and e knows p's outputs as ``results``."""
         together = list(dict.fromkeys([*inputs, *(x for x in e.inputs if x not in results)]))
-        if not together or len(together) > MAX_INPUTS or len(e.outputs) + len(kept) > MAX_OUTPUTS:
+        if not together:
             return False
-        first, second = disassemble(p.attrs, len(p.inputs)), disassemble(e.attrs, len(e.inputs))
-        operands: list[Any] = [("out", 0, results.index(x)) if x in results else ("in", together.index(x)) for x in e.inputs]
-        outputs = [(1, k) for k in range(len(e.outputs))] + [(0, list(p.outputs).index(v)) for v in kept]
+        steps, first = joined([], p, [("in", together.index(x)) for x in inputs])
+        operands = [first[results.index(x)] if x in results else ("in", together.index(x)) for x in e.inputs]
+        steps, second = joined(steps, e, operands)
+        outputs = [*second, *(first[list(p.outputs).index(v)] for v in kept)]
         try:
-            whole = merge(len(together), [(first, [("in", together.index(x)) for x in inputs]), (second, operands)], outputs)
-        except ValueError:  # a result that is cut off to whole numbers on its way
-            return False
-        new = self.rebuilt(e, together, whole, [*e.outputs, *kept])
-        if new is None:
+            new = Eqn("vm", together, assemble(steps, outputs), [*e.outputs, *kept], e.line)
+        except ValueError:  # too many inputs, outputs or registers
             return False
         self.eqns[made], self.eqns[at] = None, new
         for x in p.inputs:
@@ -166,3 +154,14 @@ class _Fusion:
         for v in kept:
             self.maker[v] = at
         return True
+
+
+def joined(steps: list[Step], e: Eqn, operands: list[Ref]) -> tuple[list[Step], list[Ref]]:
+    """The steps with those of an operation on these operands after them, and what it gives."""
+    shift = len(steps)
+    own, outputs = disassemble(e.attrs)
+
+    def moved(ref: Ref) -> Ref:
+        return operands[ref[1]] if ref[0] == "in" else ("step", ref[1] + shift) if ref[0] == "step" else ref
+
+    return [*steps, *(Step(s.op, tuple(map(moved, s.operands))) for s in own)], [moved(ref) for ref in outputs]
