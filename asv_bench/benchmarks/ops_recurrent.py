@@ -10,8 +10,9 @@ from ndiv.program.ops.record import encode
 from ndiv.program.ops.recurrent import GATES, OPS
 
 RECORDS = {op.name: op for op in OPS}
-SIZES = {"train 500x32, 128": (500, 32, 128, 128), "train 500x32, 1 to 128": (500, 32, 1, 128), "train 96x32, 32": (96, 32, 32, 32),
-         "one 96, 128": (96, 1, 128, 128), "one 500, 200": (500, 1, 1, 200), "one 96, 16": (96, 1, 8, 16)}
+SIZES = {"train 500x32, 128": (500, 32, 128, 128), "train 500x32, 1 to 128": (500, 32, 1, 128),
+         "train 96x32, 32": (96, 32, 32, 32), "one 96, 128": (96, 1, 128, 128), "one 500, 200": (500, 1, 1, 200),
+         "one 96, 16": (96, 1, 8, 16)}
 
 
 class Layer:
@@ -36,7 +37,8 @@ class Layer:
         self.grads = [np.empty_like(a) for a in self.inputs[:-1]]
         call_op(cell, self.inputs, self.outputs, self.words)
         y, *rest = self.outputs
-        self.back = [np.full_like(y, 1e-3), *[np.zeros_like(a) for a in rest[:self.states]], *self.inputs, y, *rest[self.states:]]
+        zeros = [np.zeros_like(a) for a in rest[:self.states]]
+        self.back = [np.full_like(y, 1e-3), *zeros, *self.inputs, y, *rest[self.states:]]
 
     def time_forward(self, cell: str, size: str) -> None:
         call_op(cell, self.inputs, self.outputs, self.words, self.constant)

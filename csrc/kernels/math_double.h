@@ -111,7 +111,7 @@ static inline vf v_lgamma(vf x) {
         const vf left = vf_blend(vf_eq(off_whole(a), zero), inf, vd_narrow(lgamma_reflected(a, positive)));
         y = vf_blend(vf_lt(x, zero), left, y);
     }
-    return vf_blend(vf_eq(a, zero), inf, vf_blend(vf_lt(a, inf), y, a));
+    return vf_blend(vf_eq(a, zero), inf, vf_blend(vf_lt(a, inf), vf_add(y, zero), a)); /* + 0: no -0 at 1 */
 }
 
 static inline vf v_digamma(vf x) {

@@ -73,9 +73,9 @@ def _check_eqn(program: Program, e: Eqn) -> None:
     prim = REGISTRY.get(e.op)
     if prim is None:
         raise ProgramError(f"{program.name}: {e.op} is no primitive and no plan operation", value=e.op, hint="report this")
-    shapes = [v.shape if isinstance(v, Value) else () if v is not None else None for v in e.inputs]
-    if None in shapes:
+    if None in e.inputs:
         return  # rules of primitives do not know absent operands
+    shapes = [v.shape if isinstance(v, Value) else () for v in e.inputs]
     try:
         rule = infer(prim, shapes, e.attrs)
     except (RuleBroken, ValueError, TypeError, IndexError, KeyError) as cause:

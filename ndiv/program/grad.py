@@ -8,12 +8,14 @@ what the tape holds, so nothing here knows any op. The two-trace rule holds for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from .. import random
 from ..autograd import Tensor
 from ..autograd.backward import pull
-from ..autograd.tape import _mode
+from ..autograd.tape import Node, _mode
 from ..autograd.tape import trace as record_all
 from .ir import Program, Value
 from .trace import program_of, replay, same_program
@@ -42,10 +44,10 @@ def gradient(program: Program, loss: Value, wrt: Sequence[Value]) -> tuple[Progr
 
 
 def _stand_in(v: Value, seed: int) -> np.ndarray:
-    """Any values of that shape and type: what is recorded may not depend on them."""
+    """Any values of that shape and type, of two very different kinds: what is recorded may not depend on them."""
     rng = np.random.Generator(np.random.Philox(key=[seed, v.size]))
     if v.dtype.kind == "f":
-        return rng.uniform(0.1, 1.0, v.shape).astype(v.dtype)
+        return (rng.uniform(0.1, 1.0, v.shape) if seed == 0 else 10.0 * rng.standard_normal(v.shape)).astype(v.dtype)
     if v.dtype.kind == "b":
         return rng.random(v.shape) < 0.5
     return np.full(v.shape, 0, v.dtype)
@@ -53,13 +55,14 @@ def _stand_in(v: Value, seed: int) -> np.ndarray:
 
 def _once(program: Program, loss: Value, wrt: Sequence[Value], seed: int) -> tuple[Program, list[str]]:
     chosen = set(wrt)
-    tensors = {v: Tensor(_stand_in(v, seed), v in chosen) for v in [*program.inputs, *program.states]}
-    known = {**tensors, **program.consts}
+    tensors: dict[Value, Tensor] = {v: Tensor(_stand_in(v, seed), v in chosen) for v in [*program.inputs, *program.states]}
+    known: dict[Value, Any] = {**tensors, **program.consts}
     journal = _mode.journal
     try:
-        with record_all(), np.errstate(all="ignore"):
+        with random.traced(), record_all(), np.errstate(all="ignore"):
             replay(program.eqns, known)
-            _mode.journal = recorded = []
+            recorded: list[Node] = []
+            _mode.journal = recorded
             lines: list[tuple[int, str]] = []
 
             def watch(node, cots) -> None:  # type: ignore[no-untyped-def]

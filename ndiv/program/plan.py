@@ -25,7 +25,7 @@ ARENA, SLOT = 0, 1
 KINDS = ("input", "output", "state", "constant")
 _HEADER, _SLOT, _INSTR = struct.Struct("<8sIIQQQ6I"), struct.Struct("<IIQ"), struct.Struct("<8I")
 _VALUE = struct.Struct("<4I2q8q8q")
-_BY_CODE = {code: dtype for dtype, code in DTYPES.items()}
+_BY_CODE: dict[int, Any] = {code: dtype for dtype, code in DTYPES.items()}
 
 
 @dataclass(frozen=True)

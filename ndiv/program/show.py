@@ -7,6 +7,7 @@ come from the cost records of the ops. Times are measured on this machine, in th
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def _flops(program: Program) -> dict[int, float]:
     return out
 
 
-def _aligned(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+def _aligned(rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
                      .rstrip() for r in rows)

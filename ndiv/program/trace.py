@@ -27,7 +27,7 @@ from .tree import flatten, unflatten
 __all__ = ["Traced", "other_data", "program_of", "replay", "same_program", "trace"]
 
 _NDIV_INTERNAL = True
-tensor_module = importlib.import_module("ndiv.autograd.tensor")  # the name in the package is the function
+tensor_module: Any = importlib.import_module("ndiv.autograd.tensor")  # the name in the package is the function
 
 
 @dataclass

@@ -17,12 +17,6 @@ enum { GEMM_MR = 4, GEMM_NV = 2 };
 #endif
 enum { GEMM_NR = GEMM_NV * ND_W, GEMM_GROUP = 4 };
 
-#if defined(__GNUC__) || defined(__clang__)
-#define GEMM_INLINE static inline __attribute__((always_inline))
-#else
-#define GEMM_INLINE static __forceinline
-#endif
-
 typedef struct {
     const float *a, *b;
     int64_t ag, ar, ak; /* strides of A: groups of rows, rows of a group, k; one of ar and ak is 1 */
@@ -30,12 +24,12 @@ typedef struct {
     int64_t k;
     const float *start; /* the accumulators so far, or NULL for 0 */
     float *c;           /* takes the accumulators */
-    int64_t start_ld, c_ld;
+    int64_t c_ld;       /* of start and c */
     int last;           /* columns of the last vector: 1 .. ND_W */
 } gemm_tile;
 
 /* part: the last vector of B and C is not whole. */
-GEMM_INLINE void gemm_body(const gemm_tile *t, const int mr, const int nv, const int unit_rows, const int part) {
+ND_INLINE void gemm_body(const gemm_tile *t, const int mr, const int nv, const int unit_rows, const int part) {
     vf acc[GEMM_MR][GEMM_NV];
     const int last = t->last;
     ND_UNROLL
@@ -48,7 +42,7 @@ GEMM_INLINE void gemm_body(const gemm_tile *t, const int mr, const int nv, const
         for (int i = 0; i < mr; i++) {
             ND_UNROLL
             for (int v = 0; v < nv; v++) {
-                const float *p = t->start + i * t->start_ld + v * ND_W;
+                const float *p = t->start + i * t->c_ld + v * ND_W;
                 acc[i][v] = part && v == nv - 1 ? vf_load_part(p, last) : vf_load(p);
             }
         }

@@ -67,9 +67,24 @@ static void pack_group_rows(int64_t k, const float *a, int64_t am, float *to) {
         for (int i = 0; i < 4; i++) to[r * 4 + i] = a[i * am + r];
 }
 
+/* Groups of rows that are adjacent, up to four of them, so that a line of A is read once. */
+static void pack_groups_cols(int64_t k, int groups, const float *a, int64_t ak, float *to) {
+    for (int64_t r = 0; r < k; r++)
+        for (int g = 0; g < groups; g++)
+            memcpy(to + (g * k + r) * GEMM_GROUP, a + r * ak + g * GEMM_GROUP, GEMM_GROUP * sizeof *to);
+}
+
 /* m rows and k columns of A into groups; `to` has room for k times m rounded up to GEMM_GROUP. */
 static void gemm_pack_a(int64_t m, int64_t k, const float *a, int64_t am, int64_t ak, float *to) {
-    for (int64_t i = 0; i < m; i += GEMM_GROUP, to += k * GEMM_GROUP, a += GEMM_GROUP * am) {
+    int64_t i = 0;
+    for (; am == 1 && i + GEMM_GROUP <= m; ) {
+        const int groups = m - i < 4 * GEMM_GROUP ? (int)((m - i) / GEMM_GROUP) : 4;
+        pack_groups_cols(k, groups, a, ak, to);
+        i += groups * GEMM_GROUP;
+        a += groups * GEMM_GROUP;
+        to += k * groups * GEMM_GROUP;
+    }
+    for (; i < m; i += GEMM_GROUP, to += k * GEMM_GROUP, a += GEMM_GROUP * am) {
         const int rows = m - i < GEMM_GROUP ? (int)(m - i) : GEMM_GROUP;
         if (rows == GEMM_GROUP && ak == 1) pack_group_rows(k, a, am, to);
         else if (rows == GEMM_GROUP)

@@ -251,7 +251,7 @@ static void vm_mark_steps(vm_plan *p) {
 }
 
 static int vm_check_view(const nd_view *v, const nd_view *first) {
-    return v && v->dtype >= 0 && v->dtype < ND_DTYPES && nd_same_dims(v, first);
+    return v->dtype >= 0 && v->dtype < ND_DTYPES && nd_same_dims(v, first);
 }
 
 static int32_t vm_check_views(const nd_call *c) {
@@ -260,16 +260,19 @@ static int32_t vm_check_views(const nd_call *c) {
     ND_REQUIRE(first, ND_ENULL);
     ND_REQUIRE(first->rank >= 0 && first->rank <= ND_MAX_RANK, ND_ESIZE);
     int64_t size = 1;
+    int empty = 0;
     for (int axis = 0; axis < first->rank; axis++) {
         ND_REQUIRE(first->dims[axis] >= 0, ND_ESIZE);
-        if (first->dims[axis]) {
-            ND_REQUIRE(size <= (INT64_MAX / 64) / first->dims[axis], ND_ESIZE);
-            size *= first->dims[axis];
+        if (first->dims[axis] == 0) {
+            empty = 1;
+            continue;
         }
+        ND_REQUIRE(size <= (INT64_MAX / 64) / first->dims[axis], ND_ESIZE);
+        size *= first->dims[axis];
     }
     for (int i = 0; i < c->n_in + c->n_out; i++) {
         ND_REQUIRE(c->view[i], ND_ENULL);
-        ND_REQUIRE(vm_check_view(c->view[i], first) && (i < c->n_in || nd_dense(c->view[i])), ND_ESIZE);
+        ND_REQUIRE(vm_check_view(c->view[i], first) && (i < c->n_in || empty || nd_dense(c->view[i])), ND_ESIZE);
     }
     return ND_OK;
 }

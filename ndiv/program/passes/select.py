@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import random
 from ...autograd import Tensor
 from ...autograd.ops.shape import _basic
 from ...autograd.primitive import REGISTRY
@@ -137,7 +138,7 @@ class Builder:
             raise LowerError(f"{op} has no plan operation and no decomposition", value=op,
                              hint="this function cannot be compiled; run it op by op")
         tensors = [None if v is None else Tensor(_stand_in(v)) for v in inputs]
-        with record_all(), np.errstate(all="ignore"):
+        with random.traced(), record_all(), np.errstate(all="ignore"):
             out = prim.decompose(*tensors, **attrs)
         outs = list(out) if isinstance(out, tuple) else [out]
         known: dict[Any, Any] = {id(t): v for t, v in zip(tensors, inputs, strict=True) if t is not None}

@@ -1,0 +1,115 @@
+/* Products of one row: y[j] is the sum over k of x[k] B[k, j], the same chain as in gemm_kernel.h. B is read once, so its
+ * layout decides how:
+ *
+ *   columns adjacent (row-major, or packed panels)   the columns are the lanes; long B in blocks of rows that share pages
+ *   k adjacent (a layer's weight)                    blocks of ND_W rows, transposed in registers, are the lanes */
+
+enum { ROW_NV = 8, ROW_KC = 32, ROW_GROUPS = 2, ROW_WIDE = 512 };
+
+typedef struct {
+    const float *x, *b;
+    int64_t k;
+    int64_t xs;    /* stride of x */
+    int64_t bk;    /* stride of k in B */
+    int64_t panel; /* from one panel of GEMM_NR columns to the next */
+    int64_t bn;    /* stride of columns, when they are not adjacent */
+    float *y;
+    int first;     /* y starts at 0, and not at what it holds */
+} gemm_row;
+
+/* nv vectors of columns from j on; part: the last one has `last` columns. */
+ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int part, int last) {
+    vf acc[ROW_NV];
+    const float *at[ROW_NV];
+    ND_UNROLL
+    for (int v = 0; v < nv; v++) {
+        const int64_t column = j + v * ND_W;
+        at[v] = t->b + column / GEMM_NR * t->panel + column % GEMM_NR;
+        acc[v] = t->first ? vf_set1(0.0f)
+                          : part && v == nv - 1 ? vf_load_part(t->y + column, last) : vf_load(t->y + column);
+    }
+    const float *x = t->x;
+    for (int64_t k = 0; k < t->k; k++, x += t->xs) {
+        const vf s = vf_set1(*x);
+        ND_UNROLL
+        for (int v = 0; v < nv; v++) {
+            const float *p = at[v] + k * t->bk;
+            acc[v] = vf_fma(s, part && v == nv - 1 ? vf_load_part(p, last) : vf_load(p), acc[v]);
+        }
+    }
+    ND_UNROLL
+    for (int v = 0; v < nv; v++) {
+        if (part && v == nv - 1) vf_store_part(t->y + j + v * ND_W, acc[v], last);
+        else vf_store(t->y + j + v * ND_W, acc[v]);
+    }
+}
+
+static void row_block_8(const gemm_row *t, int64_t j) { row_vectors(t, j, ROW_NV, 0, 0); }
+static void row_block_2(const gemm_row *t, int64_t j) { row_vectors(t, j, 2, 0, 0); }
+static void row_block_1(const gemm_row *t, int64_t j) { row_vectors(t, j, 1, 0, 0); }
+static void row_block_part(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, 1, 1, last); }
+
+/* Adjacent columns. step: rows of B in one go. */
+static void gemm_row_direct(gemm_row t, int64_t n, int64_t step) {
+    const int64_t k = t.k;
+    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += step) {
+        int64_t j = 0;
+        t.k = k - k0 < step ? k - k0 : step;
+        for (; j + ROW_NV * ND_W <= n; j += ROW_NV * ND_W) row_block_8(&t, j);
+        for (; j + 2 * ND_W <= n; j += 2 * ND_W) row_block_2(&t, j);
+        for (; j + ND_W <= n; j += ND_W) row_block_1(&t, j);
+        if (j < n) row_block_part(&t, j, (int)(n - j));
+        t.first = 0;
+        t.x += step * t.xs;
+        t.b += step * t.bk;
+    }
+}
+
+/* `groups` vectors of columns from j on, each column contiguous along k. Lanes past n repeat the last column. */
+ND_INLINE void row_dots(const gemm_row *t, int64_t j, int64_t n, const int groups) {
+    vf acc[ROW_GROUPS];
+    const int64_t most = n - 1 - j, k = t->k;
+    ND_UNROLL
+    for (int g = 0; g < groups; g++) acc[g] = vf_set1(0.0f);
+    const float *b = t->b + j * t->bn;
+    for (int64_t r = 0; r < k; r += ND_W) {
+        const int rows = k - r < ND_W ? (int)(k - r) : ND_W;
+        const float *x = t->x + r * t->xs;
+        ND_UNROLL
+        for (int g = 0; g < groups; g++) {
+            vf w[ND_W], c[ND_W];
+            if (rows == ND_W && (g + 1) * ND_W <= most + 1) {
+                const float *p = b + g * ND_W * t->bn + r;
+                ND_UNROLL
+                for (int q = 0; q < ND_W; q++) w[q] = vf_load(p + q * t->bn);
+                vf_transpose(w, c);
+                vf sum = acc[g];
+                ND_UNROLL
+                for (int q = 0; q < ND_W; q++) sum = vf_fma(vf_set1(x[q * t->xs]), c[q], sum);
+                acc[g] = sum;
+                continue;
+            }
+            for (int q = 0; q < ND_W; q++) {
+                const int64_t column = g * ND_W + q < most ? g * ND_W + q : most;
+                w[q] = load_left(b + column * t->bn + r, rows);
+            }
+            vf_transpose(w, c);
+            for (int q = 0; q < rows; q++) acc[g] = vf_fma(vf_set1(x[q * t->xs]), c[q], acc[g]);
+        }
+    }
+    ND_UNROLL
+    for (int g = 0; g < groups; g++) {
+        const int64_t left = n - j - g * ND_W;
+        if (left > 0) store_left(t->y + j + g * ND_W, acc[g], left < ND_W ? (int)left : ND_W);
+    }
+}
+
+static void row_dots_4(const gemm_row *t, int64_t j, int64_t n) { row_dots(t, j, n, ROW_GROUPS); }
+static void row_dots_1(const gemm_row *t, int64_t j, int64_t n) { row_dots(t, j, n, 1); }
+
+/* Adjacent k, from the first on. */
+static void gemm_row_dots(const gemm_row *t, int64_t n) {
+    int64_t j = 0;
+    for (; n - j > (ROW_GROUPS - 1) * ND_W; j += ROW_GROUPS * ND_W) row_dots_4(t, j, n);
+    for (; j < n; j += ND_W) row_dots_1(t, j, n);
+}
