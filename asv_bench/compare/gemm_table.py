@@ -39,8 +39,11 @@ LAYERS = [(96, 24), (96, 1024), (1024, 1024), (1024, 24), (96, 512), (512, 512),
 
 
 def shapes() -> list[Shape]:
-    out: list[Shape] = [("square", max(1, (64 // n) ** 2), n, n, n, "NN") for n in (16, 32, 48, 64, 96, 128, 256, 512, 1024, 2048)]
-    out += [("square", max(1, (64 // n) ** 2), n, n, n, layout) for n in (32, 64, 128, 512, 1024) for layout in ("NT", "TN")]
+    def square(n: int, layout: str) -> Shape:  # small ones in batches, so that the calls themselves weigh little
+        return "square", max(1, 2 ** 21 // n ** 3), n, n, n, layout
+
+    out = [square(n, "NN") for n in (16, 32, 48, 64, 96, 128, 256, 512, 1024, 2048)]
+    out += [square(n, layout) for n in (32, 64, 128, 512, 1024) for layout in ("NT", "TN")]
     for batch in (32, 1):
         out += [(f"layer b={batch}", 1, batch, o, i, "NT") for i, o in LAYERS]
         out += [(f"layer dx b={batch}", 1, batch, i, o, "NN") for i, o in LAYERS]

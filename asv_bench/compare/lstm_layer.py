@@ -20,11 +20,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
+import ndiv
 from ndiv.backends import threadpool
-from ndiv.backends.call import call_op
+from ndiv.program.executable import Executable
+from ndiv.program.grad import gradient
+from ndiv.program.trace import trace
 
 STEPS, BATCH, HIDDEN, LAST = 500, 32, 128, 24
 CASES = [(cell, inputs) for cell in ("lstm", "gru", "rnn") for inputs in (128, 1)]
@@ -51,25 +53,20 @@ def with_torch(cell: str, inputs: int) -> Callable[[], list[Any]]:
 
 
 def with_ndiv(cell: str, inputs: int) -> Callable[[], list[Any]]:
+    """The plan of the loss and its gradients."""
     module, x = layer(cell, inputs)
-    states, kept = 1 + (cell == "lstm"), cell != "rnn"
-    t, b, h = STEPS, BATCH, HIDDEN
-    weights = [p.detach().numpy() for p in module.parameters()]
-    zeros = [np.zeros((b, h), np.float32)] * states
-    given = [x.detach().numpy(), *zeros, *weights, None]
-    y = np.empty((t, b, h), np.float32)
-    saved = [np.empty((t, b, 4 * h), np.float32)] * kept + [np.empty((t, b, h), np.float32)] * (states - 1)
-    gy = np.zeros_like(y)
-    grads = [np.empty(a.shape, np.float32) for a in given[:-1]]
-    attrs = [0] * (1 + (cell == "rnn"))
+    arrays = [x.detach().numpy(), *[p.detach().numpy() for p in module.parameters()]]
+    states = [None] * (1 + (cell == "lstm"))
 
-    def run() -> list[Any]:
-        call_op(cell, given, [y, *[None] * states, *saved], attrs)
-        np.multiply(y[-LAST:], np.float32(2 / y[-LAST:].size), out=gy[-LAST:])
-        call_op(f"{cell}_bwd", [gy, *zeros, *given, y, *saved], grads, attrs)
-        return [grads[0], *grads[1 + states:]]
+    def loss(x: Any, *weights: Any) -> Any:
+        return (getattr(ndiv, cell)(x, *states, *weights)[0][-LAST:] ** 2).mean()
 
-    return run
+    traced = trace(loss, tuple(arrays), cell)
+    program, _ = gradient(traced.program, traced.program.outputs[0], traced.program.inputs)
+    plan = Executable(program, traced.tensors)
+    if plan.engine != "native":
+        raise SystemExit("the native backend is not in force: there is nothing to compare")
+    return lambda: plan(arrays)[1:]
 
 
 def seconds(run: Callable[[], Any]) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ndiv.errors import ConfigError
 
+_JSON = """for example --set '{"dropout_prob_theta": 0.1}'"""
 EXAMPLE = "ndiv show NHITS --plan --memory"
 
 
@@ -54,9 +55,9 @@ def build(args: argparse.Namespace) -> tuple[Any, dict[str, np.ndarray]]:
     try:
         options = json.loads(args.set)
     except ValueError as cause:
-        raise ConfigError(f"--set is not JSON: {cause}", value=args.set, hint="""for example --set '{"dropout": 0.1}'""") from None
+        raise ConfigError(f"--set is not JSON: {cause}", value=args.set, hint=_JSON) from None
     if not isinstance(options, dict):
-        raise ConfigError("--set must be a JSON object", value=args.set, hint="""for example --set '{"dropout": 0.1}'""")
+        raise ConfigError("--set must be a JSON object", value=args.set, hint=_JSON)
     cls = get_model(args.model)
     n = args.series if cls.MULTIVARIATE else 1
     if n > 1:

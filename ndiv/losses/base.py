@@ -32,9 +32,8 @@ from typing import Any
 
 import numpy as np
 
-
-from ..autograd.tape import stopped
 from ..autograd.ops import FUNCTIONS
+from ..autograd.tape import stopped
 from ..errors import ConfigError, ShapeError
 
 __all__ = ["Loss"]

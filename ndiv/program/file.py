@@ -45,7 +45,8 @@ def write(path: Any, executable: Any, facts: dict[str, Any]) -> None:
         save_file(tensors, str(partial), {"ndiv": json.dumps(meta), "program": executable.program.text(lines=True)})
         partial.replace(path)
     except OSError as cause:
-        raise FileError(f"could not write {path}: {cause}", value=str(path), hint="check the folder and the free space") from None
+        raise FileError(f"could not write {path}: {cause}", value=str(path),
+                        hint="check the folder and the free space") from None
 
 
 def export(model: Any, path: Any, batch_size: int = 1) -> None:
@@ -56,7 +57,8 @@ def export(model: Any, path: Any, batch_size: int = 1) -> None:
     from .trace import trace
 
     if not isinstance(batch_size, int) or batch_size < 1:
-        raise ConfigError(f"batch_size must be a positive whole number, not {batch_size!r}", value=batch_size, hint="1 is usual")
+        raise ConfigError(f"batch_size must be a positive whole number, not {batch_size!r}", value=batch_size,
+                          hint="1 is usual")
     batch = example(model, batch_size)
 
     def forecast(batch: dict[str, Any]) -> Any:
@@ -101,7 +103,8 @@ def read(path: Any, engine: str | None = None) -> LoadedModel:
             metadata = file.metadata() or {}
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, MemoryError) as cause:
-        raise FileError(f"could not read {path}: {cause}", value=str(path), hint="give a file written by model.export") from None
+        raise FileError(f"could not read {path}: {cause}", value=str(path),
+                        hint="give a file written by model.export") from None
     try:
         meta = json.loads(metadata["ndiv"])
         _check(meta, tensors)
@@ -156,7 +159,8 @@ class LoadedModel:
                         for i, s in zip(outputs, meta["outputs"], strict=True)]
         for i, shape, dtype in [(i, s, d) for i, _, s, d in self.inputs] + self.outputs:
             slot = plan.slots[i]
-            if dtype != slot.dtype or any(n < 0 for n in shape) or int(np.prod(shape, dtype=object)) * dtype.itemsize != slot.nbytes:
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if dtype != slot.dtype or any(n < 0 for n in shape) or size != slot.nbytes:
                 raise FileError("an input or output has another size in the plan than in the file", value=shape,
                                 hint="export the model again")
         constants: list[np.ndarray | None] = [None] * len(plan.slots)
@@ -175,6 +179,7 @@ class LoadedModel:
         if len(shape) != 3 or shape[1] != self.input_size or len(self.outputs) != 1:
             raise FileError(f"insample_y has shape {list(shape)} in the file", value=shape, hint="export the model again")
         self.n_series, self._batch = shape[2], shape[0]
+        self._plain = (self.input_size,) if (shape[0], shape[2], len(self.inputs)) == (1, 1, 1) else None
         self._out, self._out_shape, self._out_dtype = self.outputs[0]
         if len(self._out_shape) != 3 or self._out_shape[:2] != (self._batch, self.h):
             raise FileError(f"the forecast has shape {list(self._out_shape)} in the file", value=self._out_shape,
@@ -199,13 +204,14 @@ class LoadedModel:
 
         y: [L] one window, [L, n] for n series of a multivariate model, or [B, L, n] several; longer windows are cut to
         their last ``input_size`` steps. ``covariates``: hist_exog, futr_exog, stat_exog, insample_mask as the model was
-        exported with, with a first axis of B for several windows. Returns [h], or [h, columns * n]; with a first axis B for several.
+        exported with, with a first axis of B for several windows. Returns [h], or [h, columns * n]; for several
+        windows with a first axis of B.
         Raises `HorizonError` (E0005) for a window that is too short, `ShapeError` (E0002), `FeatureError` (E0004).
         """
         y = np.asarray(y, np.float32)
-        if not covariates and y.ndim == 1 and y.shape[0] == self.input_size and self._batch == 1 and len(self.inputs) == 1 and (
-                self.n_series == 1):
-            return self._run([y])[0, :, 0] if self._out_shape[2] == 1 else self._run([y])[0]
+        if y.shape == self._plain and not covariates:  # one window of one series, the short way
+            out = self._run([y])[0]
+            return out[:, 0] if out.shape[1] == 1 else out
         return self._general(y, covariates)
 
     def _run(self, arrays: Sequence[np.ndarray]) -> np.ndarray:

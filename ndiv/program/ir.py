@@ -273,7 +273,8 @@ class _Parser:
         program = Program("")
         number = 0
         try:
-            for number, raw in enumerate(lines, 1):
+            for raw in lines:
+                number += 1
                 line, _, comment = raw.partition("    ; ")
                 if not line.strip():
                     continue

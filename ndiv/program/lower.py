@@ -210,7 +210,9 @@ class _Lowering:
         instrs = []
         for s in self.steps:
             outs = tuple(None if o is None else number(dense(o)) for o in s.outputs)
-            instrs.append(Instruction(s.op, tuple(number(x) for x in s.inputs), outs, tuple(encode(PLAN_OPS[s.op], s.attrs)), lines.setdefault(s.line, len(lines))))
+            attrs = tuple(encode(PLAN_OPS[s.op], s.attrs))
+            instrs.append(Instruction(s.op, tuple(number(x) for x in s.inputs), outs, attrs,
+                                      lines.setdefault(s.line, len(lines))))
         plan = Plan(self.slots, table, instrs, arena.size, arena.bound, list(lines), self.constants)
         plan.raw = assemble(plan)
         return plan

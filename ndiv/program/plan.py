@@ -186,5 +186,5 @@ def _value(row: tuple[Any, ...], slots: list[Slot], arena: int) -> PlanValue:
     if 0 not in dims:
         low += sum(min(s * (d - 1), 0) for d, s in zip(dims, strides, strict=True)) * dtype.itemsize
         high += sum(max(s * (d - 1), 0) for d, s in zip(dims, strides, strict=True)) * dtype.itemsize + dtype.itemsize
-    _require(0 <= low and high <= room and offset % dtype.itemsize == 0, "a value reaches outside its region")
+    _require(low >= 0 and high <= room and offset % dtype.itemsize == 0, "a value reaches outside its region")
     return PlanValue(region, slot, dtype, offset, dims, strides, step)

@@ -26,6 +26,8 @@ from .update import PlanGroup, add_update
 
 __all__ = ["TrainStep"]
 
+_F64 = np.dtype(np.float64)
+
 
 @dataclass
 class _Step:
@@ -34,6 +36,12 @@ class _Step:
     executable: Executable
     hyper: list[np.ndarray]
     groups: list[tuple[dict[str, Any], list[int]]]  # a group, and the positions of its parameters that have gradients
+
+
+def _narrow(v: Any) -> Any:
+    """An array of the batch as float32 models take it."""
+    a = v.data if isinstance(v, Tensor) else np.asarray(v)
+    return a.astype(np.float32) if a.dtype == _F64 else a
 
 
 class TrainStep:
@@ -46,11 +54,11 @@ class TrainStep:
 
     def __call__(self, batch: dict[str, Any]) -> float | None:
         """The loss before the update, NaN where the gradient is not finite; None when the model runs op by op."""
-        if self.reason:
+        if self.reason or self.is_wide():
             return None
-        batch = {k: v for k, v in batch.items() if v is not None}
+        batch = {k: _narrow(v) for k, v in batch.items() if v is not None}
         leaves, spec = flatten((batch,))
-        arrays = [a.data if isinstance(a, Tensor) else a for _, a in leaves]
+        arrays = [a for _, a in leaves]
         key = (spec, tuple((a.shape, a.dtype) for a in arrays), id(self.model.optimizer), self.configuration())
         step = self.cache.get(key)
         if step is None:
@@ -63,6 +71,10 @@ class TrainStep:
                 self.cache.pop(next(iter(self.cache)))
             self.cache[key] = step
         return self.run(step, arrays)
+
+    def is_wide(self) -> bool:
+        """Whether the model is float64: the interpreter could run that, and op by op is as fast."""
+        return any(p.dtype == _F64 for p in self.model.optimizer.params)
 
     def configuration(self) -> Any:
         """What of the optimizer is part of the program, not a number that it reads."""

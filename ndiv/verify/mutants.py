@@ -30,7 +30,6 @@ __all__ = ["EQUIVALENT", "Mutant", "Score", "mutants_of", "run"]
 
 # Mutants that compute the same as the original on every input: (op, what was changed) -> why.
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("clip", "keep * (x >= low)  ->  x >= low"): "keep is all ones at that point",
     ("bias_act", "sum(reshape(g_saved, (-1, g_saved.shape[-1])), 0)  ->  reshape(g_saved, (-1, g_saved.shape[-1]))"):
         "the engine sums leading axes down to the shape of bias",
 }

@@ -142,8 +142,12 @@ def active():
     backends.activate(before)
 
 
-@pytest.mark.parametrize("make", [lambda x: x.astype(">f8"), lambda x: x[::2], lambda x: x.T, lambda x: x.astype(np.float16),
-                                  lambda x: np.broadcast_to(x[:1], x.shape), lambda x: x + 1j], ids=str)
+OTHERS = {"byte order": lambda x: x.astype(">f8"), "strided": lambda x: x[::2], "transposed": lambda x: x.T,
+          "float16": lambda x: x.astype(np.float16), "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+          "complex": lambda x: x + 1j}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
 def test_other_arrays_go_to_the_reference(active, make):
     x = make(np.random.default_rng(3).normal(size=(4, 6)))
     for name in ("silu", "softplus"):

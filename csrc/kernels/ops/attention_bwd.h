@@ -98,12 +98,12 @@ typedef struct {
 } att_bwd_head;
 
 /* One row of n keys and zeros up to cols: s becomes the (dropped) probabilities, dp the gradient of the scores. `keep` holds
-   the factors of dropout or is NULL; lse is in units of log 2, dp and delta have been multiplied by the scale. */
+   the factors of dropout or is NULL; s is in units of log 2, and dp and delta have been multiplied by the scale. */
 static void att_bwd_row(float *s, float *dp, int64_t n, int64_t cols, const float *keep, float lse, float delta) {
-    const vf l = vf_set1(lse), c = vf_set1(delta), zero = vf_set1(0.0f);
+    const vf l = vf_set1(lse), unit = vf_set1((float)nd_att_log2_e), c = vf_set1(delta), zero = vf_set1(0.0f);
     for (int64_t j = 0; j < cols; j += ND_W) {
         const vm in = vi_ltu(vi_add(vi_set1((uint32_t)j), vi_iota()), vi_set1((uint32_t)n));
-        const vf p = att_exp2(vf_sub(vf_load(s + j), l));
+        const vf p = att_exp2(vf_fnma(l, unit, vf_load(s + j)));
         vf x = vf_load(dp + j), y = p;
         if (keep) {
             const vf f = vf_load(keep + j);
@@ -129,7 +129,7 @@ static void att_bwd_scores(const att_bwd_head *h, int64_t first, int64_t rows, i
         const int64_t at = first + i, reach = at + 1 - h->k0, mine = a->causal && reach < n ? (reach < 0 ? 0 : reach) : n;
         if (a->mask_dtype >= 0) att_mask_row(&h->extra, at, h->k0, mine, s);
         if (a->p != 0.0) att_dropout_row(&h->extra, &x->gen, at, h->k0, mine, line);
-        att_bwd_row(s, dp, mine, cols, a->p != 0.0 ? line : 0, h->lse[at * x->lse->rs] * (float)nd_att_log2_e,
+        att_bwd_row(s, dp, mine, cols, a->p != 0.0 ? line : 0, h->lse[at * x->lse->rs],
                     h->delta[at * x->delta->rs] * a->scale);
     }
 }

@@ -1,7 +1,7 @@
 /* Forward: tasks own ranges of queries of one head. Keys come in blocks of 512; of each block K is packed once per task,
    transposed and scaled, and 48 queries at a time get their scores, the softmax so far, and their share of the output. */
 
-enum { ND_ATT_QUERIES = 48, ND_ATT_STEP = 128 /* rows of V that stay in L1 */, ND_ATT_CHUNK = 1536 };
+enum { ND_ATT_QUERIES = 48, ND_ATT_STEP = 128 /* keys of one chain; their rows of V stay in L1 */, ND_ATT_CHUNK = 1536 };
 
 /* Queries of one task, keys of one block, the stride of a row of scores; then offsets within a worker's scratch, and its
    size, in floats. */

@@ -1,9 +1,10 @@
 /* The matrix products of attention, on tiles that stay in the cache.
  *
- * att_mm: c[m, n] = after[m] (before[m] c[m, n] + sum over k, in order, of a[m, k] b[k, n]); without `before` the sum
- * starts from 0, without `after` nothing is multiplied. a has any strides and is broadcast, one element at a time; b and
- * c have unit stride along n, and n is a multiple of 16 up to ND_ATT_PANEL. Each element of c is one chain of vf_fma over
- * k, so that neither the tile nor the instruction set shows in its bits.
+ * att_mm: c[m, n] = after[m] (before[m] c[m, n] + sum over k of a[m, k] b[k, n]); without `before` c is not read, without
+ * `after` nothing is multiplied. a has any strides and is broadcast, one element at a time; b and c have unit stride
+ * along n, and n is a multiple of 16 up to ND_ATT_PANEL. Each sum is one chain of vf_fma over k from 0, what was there is
+ * added by one more, so that neither the shape of the tiles nor the instruction set shows in the bits. Long sums are cut
+ * into steps by the callers: the error grows with the length of the longest chain.
  */
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -25,8 +26,7 @@ ND_ATT_INLINE void att_mm_tile(const int M, const int NV, int64_t depth, const f
     ND_UNROLL
     for (int m = 0; m < M; m++) {
         ND_UNROLL
-        for (int v = 0; v < NV; v++)
-            acc[m][v] = before ? vf_mul(vf_load(c + m * cs + v * ND_W), vf_set1(before[m])) : vf_set1(0.0f);
+        for (int v = 0; v < NV; v++) acc[m][v] = vf_set1(0.0f);
     }
     for (int64_t k = 0; k < depth; k++, a += ak, b += bs) {
         vf x[4];
@@ -42,8 +42,11 @@ ND_ATT_INLINE void att_mm_tile(const int M, const int NV, int64_t depth, const f
     ND_UNROLL
     for (int m = 0; m < M; m++) {
         ND_UNROLL
-        for (int v = 0; v < NV; v++)
-            vf_store(c + m * cs + v * ND_W, after ? vf_mul(acc[m][v], vf_set1(after[m])) : acc[m][v]);
+        for (int v = 0; v < NV; v++) {
+            float *to = c + m * cs + v * ND_W;
+            if (before) acc[m][v] = vf_fma(vf_load(to), vf_set1(before[m]), acc[m][v]);
+            vf_store(to, after ? vf_mul(acc[m][v], vf_set1(after[m])) : acc[m][v]);
+        }
     }
 }
 
@@ -171,8 +174,8 @@ static void att_copy_rows(int64_t n, int64_t d, const float *x, int64_t xs, floa
     for (int64_t i = 0; i < n; i++) memcpy(to + i * ts, x + i * xs, (size_t)d * sizeof *to);
 }
 
-/* The product of `rows` rows of a with all of b [depth, cols] in panels of 64 columns and steps of `step` rows of b, so
-   that what is read again and again stays in the cache. first: c starts from 0 (before only scales the first step). */
+/* The product of `rows` rows of a with all of b [depth, cols] in panels of 64 columns and steps of `step` rows of b, which
+   stay in the cache meanwhile; `before` and `after` as att_mm knows them, `ones` holds a one for each row. */
 static void att_product(int64_t rows, int64_t cols, int64_t depth, int64_t step, const float *a, int64_t am, int64_t ak,
                         att_rows b, float *c, int64_t cs, const float *before, const float *after, const float *ones) {
     for (int64_t n = 0; n < cols; n += ND_ATT_PANEL) {

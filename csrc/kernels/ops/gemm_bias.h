@@ -16,7 +16,7 @@ static int32_t bias_act_check(nd_call *c, const nd_view *x, const nd_view *y, in
         ND_REQUIRE(x->dims[i] >= 0 && (x->dims[i] == 0 || size <= (INT64_MAX / 8) / x->dims[i]), ND_ESIZE);
         if (i < x->rank - 1) size *= x->dims[i];
     }
-    ND_REQUIRE(nd_is(x, ND_F32) && nd_is(y, ND_F32) && nd_same_dims(x, y), ND_ESIZE);
+    ND_REQUIRE(nd_same_dims(x, y) && gemm_dense(x) && gemm_dense(y), ND_ESIZE);
     c->k[BA_COLS] = x->dims[x->rank - 1];
     c->k[BA_ROWS] = size;
     c->k[BA_BLOCKS] = size / ND_ROW_BLOCK + (size % ND_ROW_BLOCK != 0);
@@ -24,7 +24,7 @@ static int32_t bias_act_check(nd_call *c, const nd_view *x, const nd_view *y, in
     return ND_OK;
 }
 
-static int is_vector(const nd_view *v, int64_t n) { return !v || (nd_is(v, ND_F32) && v->rank == 1 && v->dims[0] == n); }
+static int is_vector(const nd_view *v, int64_t n) { return !v || (v->rank == 1 && v->dims[0] == n && gemm_dense(v)); }
 
 static int32_t op_bias_act_prepare(nd_call *c) {
     ND_REQUIRE(c->n_in == 2 && c->n_out == 2, ND_EVALUE);
@@ -32,7 +32,7 @@ static int32_t op_bias_act_prepare(nd_call *c) {
     ND_REQUIRE(status == ND_OK, status);
     const nd_view *pre = c->view[3];
     ND_REQUIRE(is_vector(c->view[1], c->k[BA_COLS]), ND_ESIZE);
-    ND_REQUIRE(!pre || (nd_is(pre, ND_F32) && nd_same_dims(pre, c->view[0])), ND_ESIZE);
+    ND_REQUIRE(!pre || (nd_same_dims(pre, c->view[0]) && gemm_dense(pre)), ND_ESIZE);
     return ND_OK;
 }
 
@@ -42,7 +42,7 @@ static int32_t op_bias_act_bwd_prepare(nd_call *c) {
     ND_REQUIRE(status == ND_OK, status);
     const nd_view *saved = c->view[1];
     ND_REQUIRE(saved, ND_ENULL);
-    ND_REQUIRE(nd_is(saved, ND_F32) && nd_same_dims(saved, c->view[0]), ND_ESIZE);
+    ND_REQUIRE(nd_same_dims(saved, c->view[0]) && gemm_dense(saved), ND_ESIZE);
     ND_REQUIRE(is_vector(c->view[3], c->k[BA_COLS]), ND_ESIZE);
     if (c->view[3]) c->scratch = nd_align64(c->k[BA_BLOCKS] * c->k[BA_COLS] * (int64_t)sizeof(float));
     return ND_OK;

@@ -29,6 +29,9 @@ static int64_t gemm_even(int64_t total, int64_t most, int64_t unit) {
     return gemm_share(total, (total + most - 1) / most, unit);
 }
 
+/* float32 and dense; an empty view may have any strides. */
+static int gemm_dense(const nd_view *v) { return v->dtype == ND_F32 && (nd_dense(v) || nd_size(v) == 0); }
+
 static int32_t gemm_check(nd_call *c) {
     ND_REQUIRE(c->n_in == 4 && c->n_out == 2 && c->n_attr == 2, ND_EVALUE);
     const nd_view *a = c->view[0], *b = c->view[1], *bias = c->view[2], *addend = c->view[3], *out = c->view[4];
@@ -46,10 +49,10 @@ static int32_t gemm_check(nd_call *c) {
         ND_REQUIRE(out->dims[i] == 0 || size <= (INT64_MAX / 8) / out->dims[i], ND_ESIZE);
         size *= out->dims[i];
     }
-    ND_REQUIRE(a->dtype == ND_F32 && b->dtype == ND_F32 && nd_is(out, ND_F32), ND_EVALUE);
-    ND_REQUIRE(!bias || (bias->rank == 1 && bias->dims[0] == n && nd_is(bias, ND_F32)), ND_ESIZE);
-    ND_REQUIRE(!addend || (nd_same_dims(addend, out) && nd_is(addend, ND_F32)), ND_ESIZE);
-    ND_REQUIRE(!pre || (nd_same_dims(pre, out) && nd_is(pre, ND_F32)), ND_ESIZE);
+    ND_REQUIRE(a->dtype == ND_F32 && b->dtype == ND_F32 && gemm_dense(out), ND_EVALUE);
+    ND_REQUIRE(!bias || (bias->rank == 1 && bias->dims[0] == n && gemm_dense(bias)), ND_ESIZE);
+    ND_REQUIRE(!addend || (nd_same_dims(addend, out) && gemm_dense(addend)), ND_ESIZE);
+    ND_REQUIRE(!pre || (nd_same_dims(pre, out) && gemm_dense(pre)), ND_ESIZE);
     ND_REQUIRE(c->attr[0] >= 0 && c->attr[0] < ND_ACT_COUNT, ND_EVALUE);
     ND_REQUIRE(c->threads >= 1 && c->threads <= GEMM_MOST_WORKERS, ND_EVALUE);
     return ND_OK;

@@ -113,7 +113,8 @@ CLIP = register(Primitive(
     "clip", ("x",), "[*A] -> [*A]", ref=lambda x, min, max: np.clip(x, min, max), attrs={"min": None, "max": None},
     saves="x", analytic=False, kinks="x == min or x == max", onnx="Clip",
     vjp=(lambda g, y, x, min, max: g * _inside(x, min, max),),
-    samples=unary_samples(min=-0.7, max=0.9), bad=text_bad(), cost=elementwise_cost(2)))
+    samples=lambda: [*unary_samples(min=-0.7, max=0.9)(), Sample((numbers((3, 4)),), {"min": None, "max": 0.9}, "one end")],
+    bad=text_bad(), cost=elementwise_cost(2)))
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:

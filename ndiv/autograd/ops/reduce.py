@@ -95,6 +95,11 @@ def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, ke
     return apply(MEAN, (x,), _dims(dim, keepdim, axis, keepdims))
 
 
+def _samples_with_ties() -> list[Sample]:
+    x = np.round(numbers((3, 4)))
+    return [*_samples(), Sample((x,), {"dim": 1, "keepdim": False}, "tie")]
+
+
 def _pick(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     hit = (stopped(x) == stopped(_spread(y, x, dim, keepdim))).astype(x.dtype)
     return _spread(g, x, dim, keepdim) * (hit / sum(hit, dim, True))
@@ -103,12 +108,12 @@ def _pick(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
 AMAX = register(Primitive(
     "amax", ("x",), _rule, ref=lambda x, dim, keepdim: np.max(x, axis=dim, keepdims=keepdim),
     attrs={"dim": None, "keepdim": False}, saves=("x", "out"), analytic=False, kinks="ties", batch="reduce",
-    onnx="ReduceMax", vjp=(_pick,), samples=_samples, bad=_bad))
+    onnx="ReduceMax", vjp=(_pick,), samples=_samples_with_ties, bad=_bad))
 
 AMIN = register(Primitive(
     "amin", ("x",), _rule, ref=lambda x, dim, keepdim: np.min(x, axis=dim, keepdims=keepdim),
     attrs={"dim": None, "keepdim": False}, saves=("x", "out"), analytic=False, kinks="ties", batch="reduce",
-    onnx="ReduceMin", vjp=(_pick,), samples=_samples, bad=_bad))
+    onnx="ReduceMin", vjp=(_pick,), samples=_samples_with_ties, bad=_bad))
 
 
 def largest(x: Any, dim: int) -> Any:

@@ -20,6 +20,10 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_RANK = 8
 
 
+def _rows(x: Any) -> Any:
+    return x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+
+
 # products ---------------------------------------------------------------------------------------------------------
 
 def _gemm(a: Any, b: Any, bias: Any, addend: Any, *, act: str, alpha: float) -> tuple[Any, Any]:
@@ -30,7 +34,7 @@ def _gemm(a: Any, b: Any, bias: Any, addend: Any, *, act: str, alpha: float) -> 
         z = z + addend
     if bias is not None:
         z = z + bias
-    return kernels.bias_act(z.reshape(-1, z.shape[-1]), None, act)[0].reshape(z.shape), z
+    return kernels.bias_act(_rows(z), None, act)[0].reshape(z.shape), z
 
 
 def _gemm_metas(attrs: dict[str, Any], a: Meta, b: Meta, bias: Meta | None, addend: Meta | None) -> list[Meta]:
@@ -57,10 +61,6 @@ GEMM = PlanOp(
 
 
 # bias and activation ----------------------------------------------------------------------------------------------
-
-def _rows(x: Any) -> Any:
-    return x.reshape(-1, x.shape[-1])
-
 
 def _bias_act(x: Any, bias: Any, *, act: str) -> tuple[Any, Any]:
     pre = x if bias is None else x + bias

@@ -30,8 +30,8 @@ class PlanOp:
     name       as in C
     reference  (*inputs, **attrs) -> array, or tuple of arrays with several outputs; inputs are NumPy arrays of any
                layout (None: absent), never written; works in float32 and float64 (what comes in, comes out)
-    metas      (attrs, *metas of inputs or None) -> list of output metas (None: absent with these operands); raises ValueError with a reason for operands that do
-               not fit: the checker's rule
+    metas      (attrs, *metas of inputs or None) -> list of output metas (None: absent with these operands); raises
+               ValueError with a reason for operands that do not fit: the checker's rule
     attrs      name -> code, in the order of the C attributes: "i" whole number, "f" float, "b" bool, "I" and "F" lists
                (their length comes first), or "a|b|c" a choice (encoded as its position)
     dense      inputs that must be contiguous: True for all, or their positions; the others take any strides. Outputs

@@ -1,4 +1,4 @@
-"""Plan operations rnn, gru and lstm and their backwards: whole layers, float32, with the primitives' names and operands.
+"""Plan operations rnn, gru and lstm and their backwards: whole layers, with the primitives' names and operands.
 
 Contract: inputs, outputs and attributes are those of the primitives in ``ndiv.autograd.ops.recurrent``, whose references
 these have too. Beyond them an operation takes absent biases (zeros) and lengths (all steps), and leaves out what has no
@@ -15,7 +15,7 @@ import numpy as np
 
 from .record import Meta, PlanOp
 
-F32 = np.dtype(np.float32)
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
@@ -28,34 +28,34 @@ def _layer(name: str, metas: tuple[Meta | None, ...]) -> tuple[int, int, int, in
     """(T, B, I, H) of x, state, weights, biases and lengths that fit together."""
     states = 1 + (name == "lstm")
     x, w_hh = metas[0], metas[2 + states]
-    if x is None or w_hh is None or len(x[0]) != 3 or len(w_hh[0]) != 2:
-        raise ValueError(f"{name} needs x [T, B, I] and w_hh [{GATES[name]} H, H]")
+    if x is None or w_hh is None or len(x[0]) != 3 or len(w_hh[0]) != 2 or x[1] not in FLOATS:
+        raise ValueError(f"{name} needs float x [T, B, I] and w_hh [{GATES[name]} H, H]")
     (t, b, i), h = x[0], w_hh[0][1]
     rows = GATES[name] * h
     shapes = [(t, b, i), *[(b, h)] * states, (rows, i), (rows, h), (rows,), (rows,)]
     _need(t >= 1, f"{name} needs at least one step")
     for at, (got, shape) in enumerate(zip(metas, shapes, strict=False)):
         optional = at >= 3 + states
-        _need((got is None and optional) or (got is not None and got == (shape, F32)),
-              f"{name}: operand {at} of the layer must be float32 {list(shape)}")
+        _need((got is None and optional) or got == (shape, x[1]),
+              f"{name}: operand {at} of the layer must be {x[1]} {list(shape)}")
     lengths = metas[5 + states]
     _need(lengths is None or (lengths[0] == (b,) and lengths[1] in (np.dtype(np.int64), np.dtype(np.int32))),
           f"{name}: lengths must be whole numbers [{b}]")
     return t, b, i, h
 
 
-def _results(name: str, t: int, b: int, h: int) -> list[Meta]:
+def _results(name: str, t: int, b: int, h: int, dtype: np.dtype) -> list[Meta]:
     """y, final state, kept and cells."""
     lstm = name == "lstm"
     shapes = [(t, b, h), *[(b, h)] * (1 + lstm), *[(t, b, 4 * h)] * (name != "rnn"), *[(t, b, h)] * lstm]
-    return [(shape, F32) for shape in shapes]
+    return [(shape, dtype) for shape in shapes]
 
 
 def _forward_metas(name: str) -> Callable[..., list[Meta]]:
     def metas(attrs: dict[str, Any], *inputs: Meta | None) -> list[Meta]:
         _need(len(inputs) == 7 + (name == "lstm"), f"{name} takes {7 + (name == 'lstm')} operands")
         t, b, _, h = _layer(name, inputs)
-        return _results(name, t, b, h)
+        return _results(name, t, b, h, inputs[0][1])  # type: ignore[index]
 
     return metas
 
@@ -67,11 +67,12 @@ def _backward_metas(name: str) -> Callable[..., list[Meta]]:
         layer, saved = inputs[1 + states:7 + 2 * states], inputs[7 + 2 * states:]
         _need(len(saved) == states + (name != "rnn"), f"{name}_bwd got {len(inputs)} operands")
         t, b, i, h = _layer(name, layer)
-        made, rows = _results(name, t, b, h), GATES[name] * h
+        dtype = layer[0][1]  # type: ignore[index]
+        made, rows = _results(name, t, b, h, dtype), GATES[name] * h
         _need(list(inputs[:1 + states]) == made[:1 + states], f"{name}_bwd: gradients of y and of the final state do not fit")
         _need(list(saved) == [made[0], *made[1 + states:]], f"{name}_bwd: y, kept and cells do not fit")
         shapes = [(t, b, i), *[(b, h)] * states, (rows, i), (rows, h), (rows,), (rows,)]
-        return [(shape, F32) for shape in shapes]
+        return [(shape, dtype) for shape in shapes]
 
     return metas
 
@@ -111,10 +112,12 @@ def _operations(name: str) -> list[PlanOp]:
     made = f"y{', kept' * kept}{', cells' * (states - 1)}"
     grads = f"gy, gh{', gc' * (states - 1)}"
     return [
-        PlanOp(name, _reference(name, 0), _forward_metas(name), attrs, dense=(), bound=3e-6, cost=_cost(0, states, 1),
+        PlanOp(name, _reference(name, 0), _forward_metas(name), attrs, dense=(), spare=tuple(range(1, 2 * states + kept)),
+               bound=3e-6, cost=_cost(0, states, 1),
                doc=f"({layer}) -> (y, h{', c' * (states - 1)}{made[1:]})"),
         PlanOp(f"{name}_bwd", _reference(f"{name}_bwd", 1 + states), _backward_metas(name), attrs,
-               dense=tuple(range(at, at + states + kept)), bound=1e-5, cost=_cost(1 + states, states, 2),
+               dense=tuple(range(at, at + states + kept)), spare=tuple(range(5 + states)), bound=1e-5,
+               cost=_cost(1 + states, states, 2),
                doc=f"({grads}, {layer}, {made}) -> gradients of x, state, weights and biases"),
     ]
 

@@ -7,7 +7,6 @@ one element move into the code. The merged program runs the same scalar operatio
 
 from __future__ import annotations
 
-
 from ..ir import Eqn, Program, Value
 from ..ops.vm_code import Ref, Step, assemble, disassemble
 from .rewrite import Names, finish

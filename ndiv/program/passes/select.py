@@ -16,7 +16,7 @@ from ... import random
 from ...autograd import Tensor
 from ...autograd.ops.shape import _basic
 from ...autograd.primitive import REGISTRY
-from ...autograd.tape import Node, Tape, apply
+from ...autograd.tape import Node, Tape
 from ...autograd.tape import trace as record_all
 from ...errors import ConfigError
 from ..ir import Eqn, Program, Value, array_hash

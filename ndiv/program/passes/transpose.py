@@ -26,7 +26,8 @@ def absorb_transposes(program: Program) -> Program:
     for e in program.eqns:
         x = e.inputs[0] if e.inputs else None
         product = made.get(x) if isinstance(x, Value) else None
-        if not isinstance(x, Value) or product is None or e.op != "permute" or not _swaps_last(e.attrs["dims"]) or reads[x] != 1:
+        if (not isinstance(x, Value) or product is None or e.op != "permute" or not _swaps_last(e.attrs["dims"])
+                or reads[x] != 1):
             eqns.append(e)
             continue
         a, b = product.inputs

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndiv.backends import native
+from ndiv.backends import native, threadpool
 from ndiv.backends.call import call_op
 from ndiv.errors import ShapeError
 from ndiv.program.ops.record import decode, encode
@@ -98,6 +98,23 @@ def test_forward_and_backward_are_the_references_on_every_instruction_set(name, 
             for isa, got in results.items():
                 for k, (a, b) in enumerate(zip(got, want, strict=True)):
                     np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32), err_msg=f"{op} output {k} on {isa}")
+
+
+@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("size", [(70, 3, 9, 40), (12, 50, 20, 33), (3, 160, 2, 70)], ids=str)
+def test_bits_do_not_depend_on_the_threads(name, size):
+    attrs = attributes(name)
+    inputs, before, results = layer(name, *size, lengths=some_lengths(*size[:2])), threadpool.threads(), []
+    try:
+        for n in (1, 2, 5):
+            threadpool.set_threads(n)
+            args = back(name, inputs, attrs)
+            results.append([*args, *run(f"{name}_bwd", args, attrs)])
+    finally:
+        threadpool.set_threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", GATES)
