@@ -96,7 +96,8 @@ def memory(name: str) -> None:
             step = make(name)
             for _ in range(20):
                 step()
-            print(f"{name:10} {label:8} peak resident {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.1f} MB", flush=True)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{name:10} {label:8} peak resident {peak:8.1f} MB", flush=True)
             os._exit(0)
         os.waitpid(child, 0)
 

@@ -31,12 +31,10 @@ static inline vf grad_tanh(vf g, vf s) { return vf_mul(g, vf_fnma(s, s, vf_set1(
 static inline vf act_sigmoid(vf z) { return v_sigmoid(z); }
 static inline vf grad_sigmoid(vf g, vf s) { return vf_mul(g, vf_mul(s, vf_sub(vf_set1(1.0f), s))); }
 
-/* z times a weight that is 0 for very negative z; the clamp makes the product 0, not NaN, at -inf. */
-static inline vf gated(vf z, vf weight) { return vf_mul(at_least(z, -1000.0f), weight); }
-/* The same for derivatives, where the weight also vanishes for large z. */
+/* The factor z of a derivative whose other factor vanishes for large |z|; the product is 0, not NaN, at infinities. */
 static inline vf bounded(vf z) { return at_most(at_least(z, -1000.0f), 1000.0f); }
 
-static inline vf act_silu(vf z) { return gated(z, v_sigmoid(z)); }
+static inline vf act_silu(vf z) { return v_silu(z); }
 static inline vf grad_silu(vf g, vf s) { /* S + z S (1 - S) */
     vf complement;
     const vf w = sigmoid_pair(s, &complement);
@@ -46,19 +44,16 @@ static inline vf grad_silu(vf g, vf s) { /* S + z S (1 - S) */
 static inline vf act_softplus(vf z) { return v_softplus(z); }
 static inline vf grad_softplus(vf g, vf s) { return vf_mul(g, v_sigmoid(s)); }
 
-static inline vf act_gelu(vf z) {
-    vf bell;
-    return gated(z, normal_cdf(z, &bell));
-}
+static inline vf act_gelu(vf z) { return v_gelu(z); }
 static inline vf grad_gelu(vf g, vf s) { /* Phi(z) + z phi(z) */
     vf bell;
     const vf cdf = normal_cdf(s, &bell);
     return vf_mul(g, vf_fma(vf_mul(bounded(s), bell), vf_set1(nd_inv_sqrt_2pi), cdf));
 }
 
-/* 0.5 z (1 + tanh(u)) = z sigmoid(2 u), 2 u = z (A + B z^2). */
+/* The 2 u of v_gelu_tanh. */
 static inline vf gelu_tanh_2u(vf z) { return vf_mul(z, vf_fma(vf_mul(z, z), vf_set1(nd_gelu_b), vf_set1(nd_gelu_a))); }
-static inline vf act_gelu_tanh(vf z) { return gated(z, v_sigmoid(gelu_tanh_2u(z))); }
+static inline vf act_gelu_tanh(vf z) { return v_gelu_tanh(z); }
 static inline vf grad_gelu_tanh(vf g, vf s) { /* S + z S (1 - S) (A + 3 B z^2) */
     const vf z = bounded(s);
     vf complement;

@@ -151,15 +151,98 @@ static inline vf v_erf(vf x) {
     return vf_copysign(vf_blend(vf_lt(z, one), small, large), x);
 }
 
+/* e^(high + low) = 2^n (1 + m) for -150 <= high <= 89 and a low that is far below 1. */
+static inline vf exp_parts(vf high, vf low, vi *n) {
+    *n = vf_to_int(vf_mul(high, vf_set1(nd_log2_e)));
+    const vf nf = vi_to_float(*n);
+    const vf r = vf_add(vf_fnma(nf, vf_set1(nd_ln2_hi), high), vf_fnma(nf, vf_set1(nd_ln2_lo), low));
+    return vf_fma(vf_mul(r, r), ND_POLY(r, nd_exp_q), r);
+}
+
+/* 2^n (1 + m) (t + low), rounded once but for what m lacks. */
+static inline vf scaled(vf t, vf low, vf m, vi n) { return vf_ldexp(vf_add(t, vf_fma(t, m, low)), n); }
+
+/* 1 / (a + c), and what rounding it and the sum lost (all of it only for a <= c). */
+static inline vf inverse_of_sum(vf a, vf c, vf *low) {
+    const vf d = vf_add(a, c), d_low = vf_sub(a, vf_sub(d, c)), one = vf_set1(1.0f), r = vf_div(one, d);
+    *low = vf_mul(r, vf_fnma(d_low, r, vf_fnma(d, r, one)));
+    return r;
+}
+
+/* erfc(z) for 1/2 <= z <= 10.5: e^(-z^2) p(y) / (z + 1.5), each factor with what its rounding lost. */
+static inline vf erfc_tail(vf z) {
+    const vf c = vf_set1(1.5f);
+    const vf s = vf_mul(z, z), e = vf_fma(z, z, vf_neg(s));
+    vi n;
+    const vf m = exp_parts(vf_neg(s), vf_neg(e), &n);
+    vf r_low;
+    const vf r = inverse_of_sum(z, c, &r_low), k = vf_set1(3.0f);
+    const vf y = vf_fnma(k, r_low, vf_fnma(k, r, vf_set1(1.0f)));
+    const vf q = poly(y, nd_erfc_p + 1, nd_erfc_p_N - 1);
+    const vf p = vf_fma(y, q, vf_set1(nd_erfc_p[0])), p_low = vf_fma(y, q, vf_sub(vf_set1(nd_erfc_p[0]), p));
+    const vf t = vf_mul(r, p), t_low = vf_fma(r, p, vf_neg(t));
+    return scaled(t, vf_add(t_low, vf_fma(r, p_low, vf_mul(r_low, p))), m, n);
+}
+
 /* 1 - erf below 1/2, the tail above; 2 - erfc(-x) on the left. */
 static inline vf v_erfc(vf x) {
-    const vf one = vf_set1(1.0f);
-    const vf z = at_most(vf_abs(x), 10.5f);
-    const vf s = vf_mul(z, z), e = vf_fma(z, z, vf_neg(s));
-    const vf near = vf_sub(one, vf_fma(x, ND_POLY(s, nd_erf_p), x));
-    const vf tail = vf_mul(exp_minus(s, e), erfcx(z));
+    const vf one = vf_set1(1.0f), half = vf_set1(0.5f), a = vf_abs(x);
+    const vf near = vf_sub(one, vf_fma(x, ND_POLY(vf_mul(x, x), nd_erf_p), x));
+    const vf tail = erfc_tail(at_most(vf_max(half, a), 10.5f)); /* a NaN gives `near` */
     const vf far = vf_blend(vf_lt(x, vf_set1(0.0f)), vf_sub(vf_set1(2.0f), tail), tail);
-    return vf_blend(vf_lt(vf_abs(x), vf_set1(0.5f)), near, far);
+    return vf_blend(vf_le(half, a), far, near);
+}
+
+/* x Phi(x): x / 2 + x^2 q(x^2) near 0; elsewhere the tail t = a Phi(-a), a = |x|, and x - t on the right. */
+static inline vf v_gelu(vf x) {
+    const vf half = vf_set1(0.5f), least = vf_set1(0.625f), c = vf_set1(0x1.2cp1f), size = vf_abs(x);
+    const vf square = vf_mul(x, x), near = vf_fma(square, ND_POLY(square, nd_gelu_q), vf_mul(half, x));
+    const vf a = at_most(vf_max(least, size), 14.5f); /* the tail is 0 from here */
+    const vf s = vf_mul(a, a), e = vf_fma(a, a, vf_neg(s));
+    vi n;
+    const vf m = exp_parts(vf_mul(s, vf_neg(half)), vf_mul(e, vf_neg(half)), &n);
+    vf r_low;
+    const vf r = inverse_of_sum(a, c, &r_low), k = vf_set1(0x1.2cp2f);
+    const vf y = vf_fnma(k, r_low, vf_fnma(k, r, vf_set1(1.0f)));
+    const vf q = poly(y, nd_gelu_t + 1, nd_gelu_t_N - 1);
+    const vf t = vf_fma(y, q, vf_set1(nd_gelu_t[0])), t_low = vf_fma(y, q, vf_sub(vf_set1(nd_gelu_t[0]), t));
+    const vf tail = scaled(t, t_low, m, n);
+    const vf far = vf_blend(vf_lt(x, vf_set1(0.0f)), vf_neg(tail), vf_sub(x, tail));
+    return vf_blend(vf_le(least, size), far, near);
+}
+
+/* z / (1 + e^w) for e^w = 2^n (1 + m), w <= 0, or z e^w / (1 + e^w) where z < 0: the gate of silu and of gelu's tanh form.
+   The quotient is corrected by its remainder, so that numerator and denominator may have two parts. */
+static inline vf gate(vf z, vf m, vi n) {
+    const vf one = vf_set1(1.0f), zero = vf_set1(0.0f);
+    const vm left = vf_lt(z, zero);
+    const vf e = vf_ldexp(vf_add(one, m), n), d = vf_add(one, e), d_low = vf_sub(e, vf_sub(d, one));
+    const vf grown = vf_fma(z, m, z), top = vf_blend(left, grown, z);
+    const vf top_low = vf_blend(left, vf_fma(z, m, vf_sub(z, grown)), zero);
+    const vf q = vf_div(top, d);
+    const vf rest = vf_add(vf_fnma(q, d, top), vf_fnma(q, d_low, top_low));
+    const vf inverse = vf_fnma(vf_set1(0.5f), d, vf_set1(1.457f)); /* 1 / d within 5 %: enough for the correction */
+    const vf y = vf_fma(rest, inverse, q);
+    return vf_blend(left, vf_ldexp(y, n), y);
+}
+
+/* x sigmoid(x). */
+static inline vf v_silu(vf x) {
+    vi n;
+    const vf z = at_least(x, -110.0f); /* 0 from here; beyond 50 it is x itself */
+    const vf m = exp_parts(vf_neg(at_most(vf_abs(x), 110.0f)), vf_set1(0.0f), &n);
+    return vf_blend(vf_gt(x, vf_set1(50.0f)), x, gate(z, m, n));
+}
+
+/* x (1 + tanh(u)) / 2 = x sigmoid(2 u), 2 u = x (A + B x^2) in double, since its error grows with it. */
+static inline vf v_gelu_tanh(vf x) {
+    vi n;
+    const vf a = at_most(vf_abs(x), 12.0f), z = at_least(x, -12.0f);
+    const vd wide = vf_widen(a);
+    const vd w = vd_mul(wide, vd_fma(vd_mul(wide, wide), vd_set1(-nd_d_gelu_b), vd_set1(-nd_d_gelu_a)));
+    const vf high = vd_narrow(w), low = vd_narrow(vd_sub(w, vf_widen(high)));
+    const vf m = exp_parts(high, low, &n);
+    return vf_blend(vf_gt(x, vf_set1(12.0f)), x, gate(z, m, n));
 }
 
 /* Phi(x), the standard normal distribution function, accurate in the negative tail; e^(-x^2/2) goes to `bell`. */

@@ -73,6 +73,28 @@ def fit_f32(function, weight, low, high, degree):
     return [float(c) for c in fixed], max(abs(r * w) for r, w in zip(rest, weights, strict=True))
 
 
+def fit_f32_around(function, low, high, degree):
+    """As `fit_f32` with the weight 1 / function, for intervals around 0, where powers without the first do not alternate:
+    least squares reweighted by the error until it is level (Lawson 1961)."""
+    xs = [low + (high - low) * (1 - mp.cos(mp.pi * i / 599)) / 2 for i in range(600)]
+    x = np.array([float(v) for v in xs])
+    weight = np.array([float(1 / function(v)) for v in xs])
+    rest, fixed = np.ones(len(x)), []
+    for power in range(degree + 1):
+        terms = weight[:, None] * x[:, None] ** np.arange(power, degree + 1)
+        share, least, first = np.full(len(x), 1 / len(x)), np.inf, 0.0
+        for _ in range(60):
+            root = np.sqrt(share)
+            coefs = np.linalg.lstsq(terms * root[:, None], rest * root, rcond=None)[0]
+            error = np.abs(rest - terms @ coefs)
+            if error.max() < least:
+                least, first = error.max(), coefs[0]
+            share = share * error / (share * error).sum() + 1e-12
+        fixed.append(float(np.float32(first)))
+        rest = rest - weight * fixed[-1] * x**power
+    return fixed, np.abs(rest).max()
+
+
 def fit_f64(function, weight, low, high, degree):
     """As `fit_f32`, for float64 coefficients, which are rounded all at once."""
     xs = [low + (high - low) * (1 - mp.cos(mp.pi * i / (GRID - 1))) / 2 for i in range(GRID)]
@@ -133,9 +155,31 @@ def header():
     emit("nd_erfcx_p", "p of e^(z^2) erfc(z) = p(y) / (z + 2), y = (z - 2) / (z + 2), 0 <= z <= 11.",
          *fit_f32(lambda y: erfcx(2 * (1 + y) / (1 - y)) * 4 / (1 - y),
                   lambda y: 1 / (erfcx(2 * (1 + y) / (1 - y)) * 4 / (1 - y)), mp.mpf(-1), mp.mpf(9) / 13, 10))
+    tails()
     trigonometric()
     doubles()
     print("#endif")
+
+
+def tails():
+    """What erfc and gelu need away from 0. The 75/32 makes the first coefficient of nd_gelu_t all but exact."""
+    def at(y, c):
+        return c * (1 + y) / (1 - y)
+
+    def ends(low, high, c):
+        return (low - c) / (low + c), (high - c) / (high + c)
+
+    half, c = mp.mpf("0.5"), mp.mpf("1.5")
+    emit("nd_erfc_p", "p of e^(z^2) erfc(z) = p(y) / (z + 1.5), y = (z - 1.5) / (z + 1.5), 1/2 <= z <= 10.5.",
+         *fit_f32_around(lambda y: erfcx(at(y, c)) * (at(y, c) + c), *ends(half, mp.mpf("10.5"), c), 9))
+    emit("nd_gelu_q", "q of Phi(x) = 1/2 + x q(x^2), |x| <= 5/8.",
+         *fit_f32(lambda s: mp.erf(mp.sqrt(s / 2)) / mp.sqrt(s) / 2, lambda s: 2 * mp.sqrt(s) / mp.erf(mp.sqrt(s / 2)),
+                  mp.mpf(0), mp.mpf("0.3908"), 4))
+    d = mp.mpf(75) / 32
+    emit("nd_gelu_t", "t of a e^(a^2/2) Phi(-a) = t(y), y = (a - 75/32) / (a + 75/32), 5/8 <= a <= 14.5.",
+         *fit_f32_around(lambda y: at(y, d) * erfcx(at(y, d) / mp.sqrt(2)) / 2, *ends(mp.mpf("0.625"), mp.mpf("14.5"), d), 10))
+    print(f"#define nd_d_gelu_a {float.hex(float(2 * mp.sqrt(2 / mp.pi)))}")
+    print(f"#define nd_d_gelu_b {float.hex(float(2 * mp.sqrt(2 / mp.pi) * mp.mpf('0.044715')))}\n")
 
 
 def trigonometric():

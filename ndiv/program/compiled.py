@@ -91,7 +91,8 @@ def agree(executable: Executable, traced: Traced, tolerance: float = 1e-4) -> No
     for k, (a, b) in enumerate(zip(got, expected, strict=True)):
         wide, other = a.astype(np.float64), np.asarray(b, np.float64)
         scale = float(np.nanmax(np.abs(other), initial=0.0)) if np.isfinite(other).all() else np.inf
-        if not np.allclose(wide, other, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True):
+        near = np.allclose(wide, other, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True)
+        if not near:
             worst = float(np.nanmax(np.abs(wide - other)))
             raise TraceBreak(f"the plan of {executable.program.name} gives other numbers than the function itself "
                              f"(result {k}, by {worst:.3g})", value=worst, hint="please report this")
