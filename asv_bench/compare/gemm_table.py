@@ -33,6 +33,8 @@ import numpy as np  # noqa: E402
 from ndiv.backends import native  # noqa: E402
 
 ROUNDS, SAMPLE = 15, 2e-3  # of each, and seconds that one sample takes at least
+# with one thread its own time, which other programs on the machine do not lengthen
+clock = time.thread_time if OPTIONS.threads == 1 else time.perf_counter
 
 Shape = tuple[str, int, int, int, int, str]  # group, batch, m, n, k, layout
 LAYERS = [(96, 24), (96, 1024), (1024, 1024), (1024, 24), (96, 512), (512, 512), (512, 120)]  # (in, out)
@@ -110,17 +112,17 @@ def measure(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
     counts = {}
     for name, run in runs.items():
         run()
-        start = time.perf_counter()
+        start = clock()
         run()
-        counts[name] = max(1, int(SAMPLE / max(time.perf_counter() - start, 1e-7)))
+        counts[name] = max(1, int(SAMPLE / max(clock() - start, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     slow = all(n == 1 for n in counts.values())
     for _ in range(5 if slow else ROUNDS):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             for _ in range(counts[name]):
                 run()
-            times[name].append((time.perf_counter() - start) / counts[name])
+            times[name].append((clock() - start) / counts[name])
     return {name: statistics.median(t) for name, t in times.items()}
 
 

@@ -12,6 +12,8 @@
  * ND_EVALUE when a hyperparameter is NaN or a bias correction is not positive. p, g, m, v must not overlap.
  */
 
+enum { ADAMW_NUMBERS = 9 };
+
 typedef struct {
     vf decay, beta1, one_minus_beta1, beta2, one_minus_beta2, step, inv_sqrt_bc2, eps, scale;
 } adamw_coef;
@@ -25,28 +27,38 @@ static inline vf adamw_step(const adamw_coef *c, vf p, vf g, vf *m, vf *v) {
     return vf_fnma(c->step, vf_div(*m, vf_fma(vf_sqrt(*v), c->inv_sqrt_bc2, c->eps)), p);
 }
 
-/* The numbers of one step; 0 when one of them is out of range. */
+/* The coefficients of a step in the order of adamw_coef; 0 when a number is out of range. */
 static int adamw_numbers(double lr, double beta1, double beta2, double eps, double weight_decay, double bias_correction1,
-                         double bias_correction2, double grad_scale, adamw_coef *c) {
+                         double bias_correction2, double grad_scale, float c[ADAMW_NUMBERS]) {
     if (!(lr == lr && beta1 == beta1 && beta2 == beta2 && eps == eps && weight_decay == weight_decay)) return 0;
     if (!(bias_correction1 > 0.0 && bias_correction2 > 0.0 && grad_scale == grad_scale)) return 0;
-    const adamw_coef coef = {
-        vf_set1((float)(lr * weight_decay)), vf_set1((float)beta1), vf_set1((float)(1.0 - beta1)),
-        vf_set1((float)beta2), vf_set1((float)(1.0 - beta2)), vf_set1((float)(lr / bias_correction1)),
-        vf_set1((float)(1.0 / sqrt(bias_correction2))), vf_set1((float)eps), vf_set1((float)grad_scale),
-    };
-    *c = coef;
+    c[0] = (float)(lr * weight_decay);
+    c[1] = (float)beta1;
+    c[2] = (float)(1.0 - beta1);
+    c[3] = (float)beta2;
+    c[4] = (float)(1.0 - beta2);
+    c[5] = (float)(lr / bias_correction1);
+    c[6] = (float)(1.0 / sqrt(bias_correction2));
+    c[7] = (float)eps;
+    c[8] = (float)grad_scale;
     return 1;
+}
+
+static inline adamw_coef adamw_spread(const float c[ADAMW_NUMBERS]) {
+    const adamw_coef coef = {vf_set1(c[0]), vf_set1(c[1]), vf_set1(c[2]), vf_set1(c[3]), vf_set1(c[4]),
+                             vf_set1(c[5]), vf_set1(c[6]), vf_set1(c[7]), vf_set1(c[8])};
+    return coef;
 }
 
 static int32_t k_nd_adamw_f32(int64_t n, float *p, const float *g, float *m, float *v, double lr, double beta1,
                               double beta2, double eps, double weight_decay, double bias_correction1,
                               double bias_correction2, double grad_scale) {
-    adamw_coef c;
+    float numbers[ADAMW_NUMBERS];
     ND_REQUIRE(n >= 0, ND_ESIZE);
     ND_REQUIRE(n == 0 || (p && g && m && v), ND_ENULL);
-    ND_REQUIRE(adamw_numbers(lr, beta1, beta2, eps, weight_decay, bias_correction1, bias_correction2, grad_scale, &c),
+    ND_REQUIRE(adamw_numbers(lr, beta1, beta2, eps, weight_decay, bias_correction1, bias_correction2, grad_scale, numbers),
                ND_EVALUE);
+    const adamw_coef c = adamw_spread(numbers);
     for (int64_t i = 0; i < n; i += ND_W) {
         const int left = n - i < ND_W ? (int)(n - i) : ND_W;
         vf mi = load_left(m + i, left), vi_ = load_left(v + i, left);

@@ -8,7 +8,7 @@ that it updates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,9 @@ class Executable:
     """
 
     def __init__(self, program: Program, tensors: dict[str, Tensor] | None = None, streams: int = 0,
-                 engine: str | None = None) -> None:
+                 engine: str | None = None, passes: Iterable[str] | None = None) -> None:
         self.source = program
-        self.program = run_passes(program)
+        self.program = run_passes(program, passes)
         self.plan = lower(self.program)
         self.engine = engine or engine_of(self.plan)
         self.streams = streams

@@ -5,16 +5,16 @@
  * conv_grad_input(g [B, O, *P], w; stride, padding, dilation, groups, size) -> gx [B, C, *size]
  * conv_grad_weight(x, g; stride, padding, dilation, groups, kernel) -> gw [O, C / groups, *kernel]
  *
- * Attributes: stride, padding (before and after of each axis in turn), dilation, size and kernel are lists, which come with
- * their length; groups is a number. P = (S + before + after - dilation (K - 1) - 1) / stride + 1. Inputs are float32 of any
- * strides, outputs dense float32. Beyond either end x counts as zeros, which are multiplied too: an infinite weight
- * gives a NaN there.
+ * Attributes: stride, padding (before and after of each axis in turn), dilation, size and kernel are lists, which come
+ * with their length; groups is a number. P = (S + before + after - dilation (K - 1) - 1) / stride + 1. Inputs are float32
+ * of any strides, outputs dense float32. Beyond either end of its last axis x counts as zeros, which are multiplied too
+ * (an infinite weight gives a NaN there); kernel rows beyond the ends of the axis before are left out.
  *
- * Order of sums. y: one chain of fused multiply-adds over c, then the kernel's places row by row. gx: one chain over o, then
- * the kernel's places. gw: 16 lanes and the fixed tree; lane l takes the places l, l + 16, ... of the flattened *P
- * (over two axes: of P with the rows of x between, where g is 0), one image after the other.
+ * Order of sums. y: one chain of fused multiply-adds over the kernel's rows, in each over c, and in each over the kernel's
+ * columns. gx: the same with o for c. gw: 16 lanes and the fixed tree; lane l takes the places l, l + 16, ... of the
+ * flattened *P, one image after the other.
  *
- * A constant w is rearranged once. Work is split over images and blocks of channels.
+ * A constant w is rearranged once. Work is split over images, blocks of channels, and blocks of gw.
  */
 #include "norm_rows.h"
 
@@ -27,6 +27,7 @@ enum { CONV = 0, CONV_INPUT = 1, CONV_WEIGHT = 2 };
 typedef struct {
     int64_t n, m, kernel, stride, before, dilation;
     int64_t phases, positions, step, spread, base;
+    int apart; /* each kernel place has a part of its own, with an element for each output */
 } conv_axis;
 
 /* The three arrays are x, w and y; `source` is x, or y for CONV_INPUT. */
@@ -35,11 +36,10 @@ typedef struct {
     const nd_view *x, *w, *y;
     conv_axis axis[2];
     int64_t batch, groups;
-    int64_t in, out; /* channels of a group that are summed over, and of the result */
-    int64_t image;   /* elements of one channel's source */
+    int64_t in, out; /* channels of a group that are summed over (of x, for CONV_WEIGHT), and of the result (of y) */
     int64_t taps;    /* in times kernel places */
     int64_t some;    /* images in a unit of work */
-    int64_t bytes_taps, bytes_weights, bytes_worker; /* of scratch */
+    int64_t channel, row, part_down, part_along, image; /* how far channels, rows, parts and images of a source lie apart */
 } conv_shape;
 
 /* Where attribute list number l begins, with its length; lists: stride, padding, dilation, groups (a number), the last. */
@@ -53,7 +53,7 @@ static int conv_in(int64_t value, int64_t low) { return value >= low && value <=
 static int32_t conv_read_axis(const nd_call *c, conv_shape *s, int i) {
     const int n = s->axes, from = i - (2 - n);
     conv_axis *a = &s->axis[i];
-    *a = (conv_axis){1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0};
+    *a = (conv_axis){1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0};
     if (from < 0) return ND_OK;
     a->n = s->x->dims[2 + from];
     a->m = s->y->dims[2 + from];
@@ -73,40 +73,67 @@ static int32_t conv_read_axis(const nd_call *c, conv_shape *s, int i) {
     return ND_OK;
 }
 
-/* The source's parts along an axis. For y: part f holds every stride-th element from f on, or, where the kernel has
-   fewer places than the stride, what place f meets. For gx: y with zeros around, as far as kernels reach. */
-static void conv_source_axis(conv_axis *a, int kind) {
+/* The source's parts along an axis. For y: part f holds every stride-th element from f on, or, apart, what kernel place f
+   meets. For gx: y with zeros around, as far as kernels reach, or, apart (with stride 1 only), what place f meets. */
+static void conv_source_axis(conv_axis *a, int kind, int apart) {
     const int64_t reach = a->dilation * (a->kernel - 1);
+    a->apart = kind == CONV_INPUT ? apart && a->stride == 1 : apart || a->kernel < a->stride;
+    a->step = a->spread = a->phases = 1;
     if (kind == CONV_INPUT) {
         const int64_t low = a->before / a->stride, high = a->n ? (a->before + a->n - 1) / a->stride : low;
-        a->phases = a->step = a->spread = 1;
         a->base = low - reach / a->stride;
         a->positions = high - a->base + 1;
+        if (!a->apart) return;
+        a->phases = a->kernel; /* counted from the last place, so that parts begin further and further on */
+        a->spread = a->dilation;
+        a->positions = a->n;
         return;
     }
-    const int few = a->kernel < a->stride;
-    a->phases = few ? a->kernel : a->stride;
+    a->phases = a->apart ? a->kernel : a->stride;
     a->step = a->stride;
-    a->spread = few ? a->dilation : 1;
+    a->spread = a->apart ? a->dilation : 1;
     a->base = -a->before;
-    a->positions = few ? a->m : a->m + reach / a->stride;
+    a->positions = a->apart ? a->m : a->m + reach / a->stride;
 }
 
 /* Whether output `first` along an axis, and those a stride apart from it, meet kernel place k; where, in the source,
    output `first` does. For y there is one such set of outputs, first = 0. */
 static inline int conv_tap(const conv_axis *a, int kind, int64_t first, int64_t k, int64_t *phase, int64_t *at) {
     const int64_t u = k * a->dilation;
+    *at = 0;
     if (kind == CONV_INPUT) {
         const int64_t place = first + a->before - u; /* the place in y, times the stride */
-        if (place % a->stride != 0) return 0;
-        *phase = 0;
-        *at = place / a->stride - a->base;
-        return 1;
+        *phase = a->apart ? a->kernel - 1 - k : 0;
+        if (!a->apart) *at = place / a->stride - a->base;
+        return place % a->stride == 0;
     }
-    const int few = a->kernel < a->stride;
-    *phase = few ? k : u % a->stride;
-    *at = few ? 0 : u / a->stride;
+    *phase = a->apart ? k : u % a->stride;
+    if (!a->apart) *at = u / a->stride;
     return 1;
+}
+
+/* Whether the i-th output of the set that begins with `first` meets kernel place k inside what is copied. */
+static inline int conv_inside(const conv_axis *a, int kind, int64_t first, int64_t i, int64_t k) {
+    const int64_t u = k * a->dilation;
+    if (kind == CONV_INPUT) {
+        const int64_t place = first + i * a->stride + a->before - u;
+        return place >= 0 && place / a->stride < a->m;
+    }
+    const int64_t place = i * a->stride + u - a->before;
+    return place >= 0 && place < a->n;
+}
+
+/* A kernel of one place that takes every element: two axes are one, where memory has them so. */
+static void conv_merge_axes(conv_shape *s) {
+    conv_axis *h = &s->axis[0], *w = &s->axis[1];
+    for (int i = 0; i < 2; i++) {
+        const conv_axis *a = &s->axis[i];
+        if (a->kernel != 1 || a->stride != 1 || a->before || a->n != a->m) return;
+    }
+    if (s->axes != 2 || s->x->strides[2] != w->n * s->x->strides[3] || s->y->strides[2] != w->n * s->y->strides[3]) return;
+    if (!rows_mul(h->n, w->n, &w->n)) return;
+    w->m = w->n;
+    h->n = h->m = 1;
 }
 
 static int32_t conv_read_shapes(const nd_call *c, conv_shape *s) {
@@ -138,16 +165,13 @@ static int32_t conv_read(const nd_call *c, int kind, conv_shape *s) {
     ND_REQUIRE(rows_dense(c->view[2]), ND_ESIZE);
     status = conv_read_shapes(c, s);
     ND_REQUIRE(status == ND_OK, status);
-    s->image = 1;
     s->taps = s->in;
     for (int i = 0; i < 2; i++) {
-        conv_axis *a = &s->axis[i];
         status = conv_read_axis(c, s, i);
         ND_REQUIRE(status == ND_OK, status);
-        conv_source_axis(a, kind);
-        ND_REQUIRE(rows_mul(s->image, a->phases, &s->image) && rows_mul(s->image, a->positions, &s->image), ND_ESIZE);
-        ND_REQUIRE(rows_mul(s->taps, a->kernel, &s->taps), ND_ESIZE);
+        ND_REQUIRE(rows_mul(s->taps, s->axis[i].kernel, &s->taps), ND_ESIZE);
     }
+    conv_merge_axes(s);
     return ND_OK;
 }
 

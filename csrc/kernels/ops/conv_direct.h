@@ -1,8 +1,12 @@
 /* conv and conv_grad_input: register tiles of CONV_CHANNELS result channels by a few registers of neighbouring outputs.
  *
- * For gx with a stride above 1 the outputs fall into sets that are a stride apart; each set meets its own kernel places and
- * is a convolution with stride 1 of its own ("job"). Weights are packed for each job and block of channels: tap after tap,
- * the channels of the block side by side. Blocks have CONV_CHANNELS channels, then 2, then 1.
+ * For gx with a stride above 1 the outputs fall into sets that are a stride apart; each set meets its own kernel places
+ * and is a convolution with stride 1 of its own ("job"). Weights are packed for each job and block of channels: tap after
+ * tap, the channels of the block side by side. Blocks have CONV_CHANNELS channels, then 2, then 1.
+ *
+ * The images of a unit of work lie side by side in each row of the source. Where rows of outputs fill registers badly and
+ * kernels are narrow, each kernel column has a copy of its own ("apart"); a row of outputs of all images is contiguous
+ * then, and only its end leaves lanes unused.
  */
 
 #if ND_W == 8
@@ -10,9 +14,16 @@ enum { CONV_CHANNELS = 4 }; /* 4 x 3 sums, 3 loads and a weight: all 16 register
 #else
 enum { CONV_CHANNELS = 8 };
 #endif
-enum { CONV_NARROW = 6, CONV_SINGLE = 8, CONV_SLACK = 64, CONV_CACHE = 32768 /* floats of source at a time */ };
+enum { CONV_WIDE = 3, CONV_PAIR = 6, CONV_SINGLE = 8 }; /* registers of outputs beside so many, two, one channels */
+enum { CONV_SLACK = 64, CONV_CACHE = 32768 /* floats of source at a time */, CONV_APART = 16 /* the widest kernel */ };
 
-/* One tile: `taps` terms; registers v read from[v] + place and go to to[v], of which lanes[v] count. */
+typedef struct {
+    conv_shape s;
+    int64_t bytes_taps, bytes_weights, bytes_worker;
+} conv_job;
+
+/* One tile: `taps` terms; register v reads from[v] + place, and goes to to[v], of which lanes[v] count. room[v] of them
+   belong to the row of one image; rows of `cols` in images `next` apart follow. */
 typedef struct {
     int64_t taps;
     const int64_t *place;
@@ -20,22 +31,29 @@ typedef struct {
     const float *from[CONV_SINGLE];
     float *to[CONV_SINGLE];
     int lanes[CONV_SINGLE];
-    int64_t channel, step; /* from one result channel, and from one output, to the next */
+    int64_t room[CONV_SINGLE];
+    int64_t channel, step, cols, next; /* channel, step: from one result channel, and one output, to the next */
 } conv_tile;
 
-static inline void conv_put(float *to, vf v, int lanes, int64_t step) {
-    if (step == 1) {
-        if (lanes == ND_W) vf_store(to, v);
-        else if (lanes > 0) vf_store_part(to, v, lanes);
-        return;
+static void conv_scatter(const conv_tile *t, float *to, vf v, int lanes, int64_t room) {
+    float held[ND_W];
+    vf_store(held, v);
+    for (int l = 0; l < lanes;) {
+        const int end = lanes - l > room ? l + (int)room : lanes;
+        for (int64_t at = 0; l < end; l++, at += t->step) to[at] = held[l];
+        to += t->next - (t->cols - room) * t->step; /* the same row of the next image */
+        room = t->cols;
     }
-    float t[ND_W];
-    vf_store(t, v);
-    for (int l = 0; l < lanes; l++) to[l * step] = t[l];
+}
+
+static inline void conv_put(const conv_tile *t, float *to, vf v, int lanes, int64_t room) {
+    if (t->step != 1 || lanes > room) conv_scatter(t, to, v, lanes, room);
+    else if (lanes == ND_W) vf_store(to, v);
+    else if (lanes > 0) vf_store_part(to, v, lanes);
 }
 
 #define CONV_TILE(channels, registers)                                                                                \
-    static void conv_tile_##channels(const conv_tile *t) {                                                            \
+    static void conv_tile_##channels##_##registers(const conv_tile *t) {                                              \
         vf acc[channels][registers];                                                                                  \
         const float *w = t->weight, *from[registers];                                                                 \
         ND_UNROLL                                                                                                     \
@@ -61,18 +79,38 @@ static inline void conv_put(float *to, vf v, int lanes, int64_t step) {
         for (int o = 0; o < channels; o++) {                                                                          \
             ND_UNROLL                                                                                                 \
             for (int v = 0; v < registers; v++)                                                                       \
-                conv_put(t->to[v] + o * t->channel, acc[o][v], t->lanes[v], t->step);                                 \
+                conv_put(t, t->to[v] + o * t->channel, acc[o][v], t->lanes[v], t->room[v]);                           \
         }                                                                                                             \
     }
 #if ND_W == 8
+CONV_TILE(4, 1)
+CONV_TILE(4, 2)
 CONV_TILE(4, 3)
-#define conv_tile_most conv_tile_4
+static void (*const conv_tiles_wide[])(const conv_tile *) = {conv_tile_4_1, conv_tile_4_2, conv_tile_4_3};
 #else
+CONV_TILE(8, 1)
+CONV_TILE(8, 2)
 CONV_TILE(8, 3)
-#define conv_tile_most conv_tile_8
+static void (*const conv_tiles_wide[])(const conv_tile *) = {conv_tile_8_1, conv_tile_8_2, conv_tile_8_3};
 #endif
 CONV_TILE(2, 6)
 CONV_TILE(1, 8)
+
+/* Runs a tile of `width` channels of which `v` registers are filled. */
+static void conv_run_tile(conv_tile *t, int width, int v) {
+    if (width == CONV_CHANNELS) {
+        conv_tiles_wide[v - 1](t);
+        return;
+    }
+    for (; v < (width == 2 ? CONV_PAIR : CONV_SINGLE); v++) { /* registers without outputs */
+        t->from[v] = t->from[0];
+        t->to[v] = t->to[0];
+        t->lanes[v] = 0;
+        t->room[v] = 0;
+    }
+    if (width == 2) conv_tile_2_6(t);
+    else conv_tile_1_8(t);
+}
 
 /* Block q of a group's result channels: its first channel; *width channels. */
 static inline int64_t conv_block(int64_t out, int64_t q, int *width) {
@@ -100,22 +138,44 @@ static inline int64_t conv_job_size(const conv_shape *s, int axis, int64_t first
     return s->kind == CONV ? a->m : (a->n - 1 - first) / a->stride + 1;
 }
 
-static int32_t conv_direct_read(const nd_call *c, int kind, conv_shape *s) {
+/* Whether a source apart saves more lanes than it costs copies. */
+static int conv_wants_apart(const conv_shape *s) {
+    const conv_axis *w = &s->axis[1];
+    const int64_t cols = s->kind == CONV ? w->m : w->n, filled = (cols + ND_W - 1) / ND_W * ND_W;
+    if (cols == 0 || cols > 64 * ND_W || (s->kind == CONV_INPUT && w->stride != 1)) return 0;
+    if (s->batch == 1 || w->kernel > CONV_APART || s->out * s->axis[0].kernel < 16) return 0;
+    return filled * 8 > cols * 9;
+}
+
+static int32_t conv_direct_read(const nd_call *c, int kind, conv_job *job) {
+    conv_shape *s = &job->s;
     const int32_t status = conv_read(c, kind, s);
-    int64_t one, all, spread;
+    int64_t one, all;
     ND_REQUIRE(status == ND_OK, status);
-    ND_REQUIRE(rows_mul(s->groups, s->in, &one) && rows_mul(one, s->image, &one) && rows_mul(one, 4, &spread), ND_ESIZE);
+    const conv_axis *h = &s->axis[0], *w = &s->axis[1];
+    conv_source_axis(&s->axis[0], kind, 0);
+    conv_source_axis(&s->axis[1], kind, conv_wants_apart(s));
+    ND_REQUIRE(rows_mul(s->groups, s->in, &one), ND_ESIZE);
+    const int64_t factors[4] = {h->phases, h->positions, w->phases, w->positions};
+    for (int i = 0; i < 4; i++) ND_REQUIRE(rows_mul(one, factors[i], &one), ND_ESIZE);
     const int64_t threads = c->threads > 1 ? c->threads : 1, share = (s->batch + 2 * threads - 1) / (2 * threads);
     s->some = one ? CONV_CACHE / one : s->batch;
     if (threads > 1 && s->some > share) s->some = share;
+    if (w->apart && s->some * w->positions < CONV_WIDE * ND_W) s->some = CONV_WIDE * ND_W / w->positions + 1;
     if (s->some > s->batch) s->some = s->batch;
     if (s->some < 1) s->some = 1;
     ND_REQUIRE(rows_mul(one, s->some, &all) && rows_mul(all + CONV_SLACK, sizeof(float), &all), ND_ESIZE);
-    s->bytes_worker = nd_align64(all);
+    job->bytes_worker = nd_align64(all);
+    s->image = w->positions;
+    s->part_along = s->image * s->some;
+    s->row = s->part_along * w->phases;
+    s->part_down = s->row * h->positions;
+    s->channel = s->part_down * h->phases;
     ND_REQUIRE(rows_mul(s->taps, sizeof(int64_t), &all), ND_ESIZE);
-    s->bytes_taps = nd_align64(all);
-    ND_REQUIRE(rows_mul(s->groups, s->out, &all) && rows_mul(all, s->taps, &all) && rows_mul(all, sizeof(float), &all), ND_ESIZE);
-    s->bytes_weights = nd_align64(all);
+    job->bytes_taps = nd_align64(all);
+    ND_REQUIRE(rows_mul(s->groups, s->out, &all) && rows_mul(all, s->taps, &all), ND_ESIZE);
+    ND_REQUIRE(rows_mul(all, sizeof(float), &all), ND_ESIZE);
+    job->bytes_weights = nd_align64(all);
     return ND_OK;
 }
 
@@ -141,127 +201,128 @@ static void conv_pack_weights(const conv_shape *s, const float *w, int64_t *taps
         }
 }
 
-/* Taps and packed weights lie in scratch, or persist where the weights are constant; a source for each worker follows. */
+/* Taps and packed weights lie in scratch, or persist where weights are constant; a source for each worker follows. */
 static int32_t conv_direct_prepare(nd_call *c, int kind) {
-    conv_shape s;
+    conv_job job;
     int64_t workers;
-    const int32_t status = conv_direct_read(c, kind, &s);
+    const int32_t status = conv_direct_read(c, kind, &job);
     ND_REQUIRE(status == ND_OK, status);
-    const int64_t packed = s.bytes_taps + s.bytes_weights;
-    ND_REQUIRE(rows_mul(s.bytes_worker, c->threads > 1 ? c->threads : 1, &workers), ND_ESIZE);
+    const int64_t packed = job.bytes_taps + job.bytes_weights;
+    ND_REQUIRE(rows_mul(job.bytes_worker, c->threads > 1 ? c->threads : 1, &workers), ND_ESIZE);
     ND_REQUIRE(packed < INT64_MAX / 64 && workers < INT64_MAX / 64, ND_ESIZE);
-    c->persist = s.w->flags & ND_CONSTANT ? packed : 0;
+    c->persist = job.s.w->flags & ND_CONSTANT ? packed : 0;
     c->scratch = workers + packed - c->persist;
     return ND_OK;
 }
 
 static int32_t conv_direct_pack(const nd_call *c, int kind, void *const *data, void *persist) {
-    conv_shape s;
-    const int32_t status = conv_direct_read(c, kind, &s);
+    conv_job job;
+    const int32_t status = conv_direct_read(c, kind, &job);
     ND_REQUIRE(status == ND_OK, status);
-    conv_pack_weights(&s, data[1], persist, (float *)(void *)((char *)persist + s.bytes_taps));
+    conv_pack_weights(&job.s, data[1], persist, (float *)(void *)((char *)persist + job.bytes_taps));
     return ND_OK;
 }
 
 typedef struct {
-    const conv_shape *shape;
+    const conv_job *job;
     const int64_t *places;
     const float *weights;
     int64_t parts; /* into which the blocks of channels are split */
 } conv_plan;
 
-/* All outputs of a job for one block of channels, over `images` images whose source is at `source`. */
-static void conv_run_block(const conv_shape *s, conv_tile *t, int width, const float *source, int64_t images, int64_t rows,
-                           int64_t cols, int64_t row_step, float *out) {
-    const int most = width == 1 ? CONV_SINGLE : width == 2 ? CONV_NARROW : 3;
-    const int64_t pitch = s->axis[1].positions, channels = s->groups * s->in * s->image;
-    const int64_t full = s->groups * s->out * t->channel;
+/* One row of outputs of all images; from: its source in the first image, to: its place there. */
+static void conv_run_row(const conv_shape *s, conv_tile *t, int width, int64_t images, const float *from, float *to) {
+    const int most = width == 1 ? CONV_SINGLE : width == 2 ? CONV_PAIR : CONV_WIDE;
+    const int joined = s->axis[1].apart && t->step == 1; /* images follow one another without a gap */
+    const int64_t length = joined ? images * t->cols : t->cols;
     int v = 0;
-    for (int64_t b = 0; b < images; b++)
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < cols; j += ND_W) {
-                t->from[v] = source + b * channels + i * pitch + j;
-                t->to[v] = out + b * full + i * row_step + j * t->step;
-                t->lanes[v] = cols - j < ND_W ? (int)(cols - j) : ND_W;
-                v++;
-                const int last = b == images - 1 && i == rows - 1 && j + ND_W >= cols;
-                if (v < most && !last) continue;
-                for (; v < most; v++) { /* registers without outputs */
-                    t->from[v] = t->from[0];
-                    t->to[v] = t->to[0];
-                    t->lanes[v] = 0;
-                }
-                if (width == CONV_CHANNELS) conv_tile_most(t);
-                else if (width == 2) conv_tile_2(t);
-                else conv_tile_1(t);
+    for (int64_t b = 0; b < (joined ? 1 : images); b++)
+        for (int64_t j = 0; j < length; j += ND_W) {
+            t->from[v] = from + b * s->image + j;
+            t->to[v] = to + (joined ? j / t->cols * t->next + j % t->cols : b * t->next + j * t->step);
+            t->room[v] = t->cols - (joined ? j % t->cols : j);
+            t->lanes[v] = length - j < ND_W ? (int)(length - j) : ND_W;
+            if (++v == most) {
+                conv_run_tile(t, width, v);
                 v = 0;
             }
+        }
+    if (v) conv_run_tile(t, width, v);
 }
 
-/* The blocks first .. end - 1 (over groups and blocks) of one chunk of images. */
-static void conv_run_blocks(const conv_plan *p, const float *source, int64_t images, int64_t first, int64_t end, float *out) {
-    const conv_shape *s = p->shape;
-    const conv_axis *w = &s->axis[1];
-    const int64_t blocks = conv_blocks(s->out), width_out = s->kind == CONV ? w->m : w->n;
-    const int64_t height_out = s->kind == CONV ? s->axis[0].m : s->axis[0].n;
-    const int64_t step_down = s->kind == CONV ? 1 : s->axis[0].stride, step = s->kind == CONV ? 1 : w->stride;
+/* The blocks first .. end - 1 (over groups and blocks) of one chunk of images, for one job. */
+static void conv_run_blocks(const conv_plan *p, int64_t top, int64_t left, int64_t tap, const float *source, int64_t images,
+                            int64_t first, int64_t end, float *out) {
+    const conv_shape *s = &p->job->s;
+    const conv_axis *h = &s->axis[0], *w = &s->axis[1];
+    const int64_t blocks = conv_blocks(s->out), height = s->kind == CONV ? h->m : h->n;
+    const int64_t line = s->kind == CONV ? w->m : w->n, down = (s->kind == CONV ? 1 : h->stride) * line;
+    const int64_t along = s->in * conv_tap_count(s, 1, left), count = conv_tap_count(s, 0, top) * along;
     conv_tile t = {0};
-    t.channel = height_out * width_out;
-    t.step = step;
-    int64_t tap = 0;
-    for (int64_t top = 0; top < conv_jobs(s, 0); top++)
-        for (int64_t left = 0; left < conv_jobs(s, 1); left++) {
-            t.place = p->places + tap;
-            t.taps = conv_tap_count(s, top, left);
-            for (int64_t q = first; q < end; q++) {
-                int width;
-                const int64_t g = q / blocks, channel = conv_block(s->out, q % blocks, &width);
-                t.weight = p->weights + g * s->out * s->taps + tap * s->out + channel * t.taps;
-                conv_run_block(s, &t, width, source + g * s->in * s->image, images, conv_job_size(s, 0, top),
-                               conv_job_size(s, 1, left), step_down * width_out,
-                               out + (g * s->out + channel) * t.channel + top * width_out + left);
-            }
-            tap += t.taps;
+    t.channel = height * line;
+    t.step = s->kind == CONV ? 1 : w->stride;
+    t.cols = conv_job_size(s, 1, left);
+    t.next = s->groups * s->out * t.channel;
+    for (int64_t q = first; q < end; q++) {
+        int width;
+        const int64_t g = q / blocks, channel = conv_block(s->out, q % blocks, &width);
+        const float *weight = p->weights + g * s->out * s->taps + tap * s->out + channel * count;
+        const float *from = source + g * s->in * s->channel;
+        float *to = out + (g * s->out + channel) * t.channel + top * line + left;
+        for (int64_t i = 0; i < conv_job_size(s, 0, top); i++) {
+            int64_t t0, t1;
+            conv_row_taps(s, top, i, &t0, &t1);
+            t.taps = (t1 - t0) * along;
+            t.place = p->places + tap + t0 * along;
+            t.weight = weight + t0 * along * width;
+            conv_run_row(s, &t, width, images, from + i * s->row, to + i * down);
         }
+    }
 }
 
 static void conv_units(const rows_work *w, int64_t first, int64_t end, int worker) {
     const conv_plan *p = (const conv_plan *)(const void *)w->persist;
-    const conv_shape *s = p->shape;
+    const conv_shape *s = &p->job->s;
     const nd_view *from = s->kind == CONV ? s->x : s->y;
     const int64_t channels = s->groups * s->in, blocks = s->groups * conv_blocks(s->out);
-    const int64_t size = nd_size(w->call->view[2]) / (s->batch ? s->batch : 1);
-    float *source = (float *)(w->scratch + worker * s->bytes_worker);
+    const int64_t size = nd_size(w->call->view[2]) / s->batch;
+    float *source = (float *)(void *)(w->scratch + worker * p->job->bytes_worker);
     int64_t held = -1;
     for (int64_t u = first; u < end; u++) {
         const int64_t chunk = u / p->parts, part = u % p->parts, b0 = chunk * s->some;
         const int64_t images = s->batch - b0 < s->some ? s->batch - b0 : s->some;
         for (int64_t i = 0; chunk != held && i < images * channels; i++)
-            conv_copy_image(s, from, (const float *)w->data[0] + (b0 + i / channels) * from->strides[0] +
-                            i % channels * from->strides[1], source + i * s->image);
-        if (chunk != held) memset(source + images * channels * s->image, 0, CONV_SLACK * sizeof *source);
+            conv_copy_image(s, from, (const float *)w->data[0] + (b0 + i % images) * from->strides[0] +
+                            i / images * from->strides[1], source + i / images * s->channel + i % images * s->image);
+        if (chunk != held) memset(source + channels * s->channel, 0, CONV_SLACK * sizeof *source);
         held = chunk;
-        conv_run_blocks(p, source, images, blocks * part / p->parts, blocks * (part + 1) / p->parts,
-                        (float *)w->data[2] + b0 * size);
+        int64_t tap = 0;
+        for (int64_t top = 0; top < conv_jobs(s, 0); top++)
+            for (int64_t left = 0; left < conv_jobs(s, 1); left++) {
+                conv_run_blocks(p, top, left, tap, source, images, blocks * part / p->parts, blocks * (part + 1) / p->parts,
+                                (float *)w->data[2] + b0 * size);
+                tap += s->in * conv_tap_count(s, 0, top) * conv_tap_count(s, 1, left);
+            }
     }
 }
 
 static int32_t conv_direct_run(const nd_call *c, int kind, void *const *data, void *scratch, const void *persist) {
-    conv_shape s;
-    conv_direct_read(c, kind, &s);
-    const int64_t size = nd_size(c->view[2]), blocks = s.groups * conv_blocks(s.out);
+    conv_job job;
+    conv_direct_read(c, kind, &job);
+    const conv_shape *s = &job.s;
+    const int64_t size = nd_size(c->view[2]), blocks = s->groups * conv_blocks(s->out);
     if (size == 0) return ND_OK;
     const char *held = persist;
-    if (!(s.w->flags & ND_CONSTANT)) {
+    if (!(s->w->flags & ND_CONSTANT)) {
         held = scratch;
-        conv_pack_weights(&s, data[1], scratch, (float *)(void *)((char *)scratch + s.bytes_taps));
-        scratch = (char *)scratch + s.bytes_taps + s.bytes_weights;
+        conv_pack_weights(s, data[1], scratch, (float *)(void *)((char *)scratch + job.bytes_taps));
+        scratch = (char *)scratch + job.bytes_taps + job.bytes_weights;
     }
-    conv_plan p = {&s, (const int64_t *)(const void *)held, (const float *)(const void *)(held + s.bytes_taps), 1};
-    const int64_t chunks = (s.batch + s.some - 1) / s.some, wanted = 2 * (int64_t)c->threads;
+    conv_plan p = {&job, (const int64_t *)(const void *)held, (const float *)(const void *)(held + job.bytes_taps), 1};
+    const int64_t chunks = (s->batch + s->some - 1) / s->some, wanted = 2 * (int64_t)c->threads;
     if (c->threads > 1 && chunks < wanted) p.parts = wanted / chunks < blocks ? wanted / chunks : blocks;
     rows_work w = ROWS_WORK(c, data, scratch, &p, chunks * p.parts, conv_units);
-    rows_run(&w, (double)size * (double)s.taps);
+    rows_run(&w, (double)size * (double)s->taps);
     return ND_OK;
 }
 

@@ -18,18 +18,18 @@ static void conv_copy_row(const conv_axis *a, int64_t f, int64_t n, const float 
         for (int64_t v = v0; v < v1; v++, at += step) to[v] = *at;
 }
 
-/* The source of one channel of one image: parts row by row, part by part. */
+/* The source of one channel of one image. */
 static void conv_copy_image(const conv_shape *s, const nd_view *from, const float *data, float *to) {
     const conv_axis *h = &s->axis[0], *w = &s->axis[1];
-    const int last = s->axes + 1;
     const int64_t rows = s->kind == CONV_INPUT ? h->m : h->n, cols = s->kind == CONV_INPUT ? w->m : w->n;
     const int64_t row_stride = s->axes == 2 ? from->strides[2] : 0;
     for (int64_t fh = 0; fh < h->phases; fh++)
         for (int64_t fw = 0; fw < w->phases; fw++)
-            for (int64_t v = 0; v < h->positions; v++, to += w->positions) {
+            for (int64_t v = 0; v < h->positions; v++) {
                 const int64_t row = v * h->step + fh * h->spread + h->base;
-                if (row < 0 || row >= rows) memset(to, 0, (size_t)w->positions * sizeof *to);
-                else conv_copy_row(w, fw, cols, data + row * row_stride, from->strides[last], to);
+                float *at = to + fh * s->part_down + fw * s->part_along + v * s->row;
+                if (row < 0 || row >= rows) memset(at, 0, (size_t)w->positions * sizeof *at);
+                else conv_copy_row(w, fw, cols, data + row * row_stride, from->strides[s->axes + 1], at);
             }
 }
 
@@ -40,23 +40,36 @@ static int64_t conv_taps(const conv_shape *s, int64_t top, int64_t left, int64_t
     const int64_t *ws = s->w->strides, over = s->kind == CONV_INPUT ? ws[0] : ws[1];
     const int64_t down = s->axes == 2 ? ws[2] : 0, along = ws[s->axes + 1];
     int64_t count = 0, ph, pw, ah, aw;
-    for (int64_t c = 0; c < s->in; c++)
-        for (int64_t i = 0; i < h->kernel; i++) {
-            if (!conv_tap(h, s->kind, top, i, &ph, &ah)) continue;
+    for (int64_t i = 0; i < h->kernel; i++) {
+        if (!conv_tap(h, s->kind, top, i, &ph, &ah)) continue;
+        for (int64_t c = 0; c < s->in; c++)
             for (int64_t j = 0; j < w->kernel; j++) {
                 if (!conv_tap(w, s->kind, left, j, &pw, &aw)) continue;
-                if (places)
-                    places[count] = c * s->image + ((ph * w->phases + pw) * h->positions + ah) * w->positions + aw;
+                if (places) places[count] = c * s->channel + ph * s->part_down + ah * s->row + pw * s->part_along + aw;
                 if (weights) weights[count] = c * over + i * down + j * along;
                 count++;
             }
-        }
+    }
     return count;
 }
 
-static int64_t conv_tap_count(const conv_shape *s, int64_t top, int64_t left) {
-    int64_t h = 0, w = 0, phase, at;
-    for (int64_t i = 0; i < s->axis[0].kernel; i++) h += conv_tap(&s->axis[0], s->kind, top, i, &phase, &at);
-    for (int64_t j = 0; j < s->axis[1].kernel; j++) w += conv_tap(&s->axis[1], s->kind, left, j, &phase, &at);
-    return s->in * h * w;
+/* How many kernel places outputs from `first` on meet along an axis. */
+static int64_t conv_tap_count(const conv_shape *s, int axis, int64_t first) {
+    int64_t count = 0, phase, at;
+    for (int64_t k = 0; k < s->axis[axis].kernel; k++) count += conv_tap(&s->axis[axis], s->kind, first, k, &phase, &at);
+    return count;
+}
+
+/* Of these, by number, the first and the end of those that lie inside for row i. */
+static void conv_row_taps(const conv_shape *s, int64_t top, int64_t i, int64_t *first, int64_t *end) {
+    int64_t count = 0, phase, at;
+    *first = *end = 0;
+    for (int64_t k = 0; k < s->axis[0].kernel; k++) {
+        if (!conv_tap(&s->axis[0], s->kind, top, k, &phase, &at)) continue;
+        if (conv_inside(&s->axis[0], s->kind, top, i, k)) {
+            if (*end == 0) *first = count;
+            *end = count + 1;
+        }
+        count++;
+    }
 }

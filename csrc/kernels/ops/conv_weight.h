@@ -1,7 +1,11 @@
-/* conv_grad_weight: register tiles of CONVW_ROWS output channels by CONVW_TAPS taps (a tap: an input channel of the group
- * and a kernel place), each the sum over places of g times x. Both are copied first: x as a source, g with its rows as far
- * apart as those of the source and zeros between, filled up to whole blocks of 16. Images are taken in chunks that fit the
- * cache; sums wait in memory from one chunk to the next, lane by lane, so that chunks do not change them.
+/* conv_grad_weight: register tiles of CONVW_ROWS output channels by CONVW_TAPS taps of one kernel row (a tap: an input
+ * channel of the group and a kernel column), each the sum over places of g times x. Both are copied first: x as a source in
+ * which the rows that a tap meets follow one another as those of g do, g filled up with zeros to whole blocks of 16. What
+ * a kernel row meets beyond the ends is left out, by whole blocks.
+ *
+ * Images are taken in chunks small enough that a tile's part of g stays in the first cache, and then input channels in
+ * blocks small enough that the sums, which wait in memory from one chunk to the next, lane by lane, stay in the second.
+ * Neither changes a bit.
  */
 
 #if ND_W == 8
@@ -9,86 +13,117 @@ enum { CONVW_ROWS = 3, CONVW_TAPS = 4 }; /* 12 sums, 3 of g, one of x */
 #else
 enum { CONVW_ROWS = 4, CONVW_TAPS = 6 };
 #endif
-enum { CONVW_CACHE = 1 << 19 /* floats of copies at a time */ };
+enum { CONVW_SUMS = CONVW_ROWS * CONVW_TAPS * ND_LANES /* floats of a tile */ };
+enum { CONVW_FIRST = 4096, CONVW_SECOND = 1 << 18 /* floats of those caches to be filled */ };
 
 typedef struct {
-    int64_t length;     /* places of g, a multiple of 16 */
-    int64_t image;      /* of a channel's source, with 16 zeros at its end */
-    int64_t images;     /* in a chunk */
-    int64_t tiles_down, tiles_along;
+    conv_shape s;
+    int64_t length;   /* places of g, a multiple of 16 */
+    int64_t block;    /* input channels in a block */
+    int64_t tiles_down, tiles_along; /* along: of one kernel row */
     int64_t bytes_x, bytes_g, bytes_sums, bytes_taps;
-} convw_shape;
+} convw_job;
 
-static int32_t convw_read(const nd_call *c, conv_shape *s, convw_shape *t) {
-    int32_t status = conv_read(c, CONV_WEIGHT, s);
-    int64_t x, g, tiles;
-    ND_REQUIRE(status == ND_OK, status);
+static int64_t convw_along(const convw_job *p, int64_t channels) {
+    const int64_t taps = channels * p->s.axis[1].kernel;
+    return taps / CONVW_TAPS + (taps % CONVW_TAPS != 0);
+}
+
+static int32_t convw_read_source(convw_job *p) {
+    conv_shape *s = &p->s;
     const conv_axis *h = &s->axis[0], *w = &s->axis[1];
-    ND_REQUIRE(rows_mul(h->m - 1, w->positions, &t->length), ND_ESIZE);
-    t->length = (t->length + w->m + ND_LANES - 1) / ND_LANES * ND_LANES;
-    t->image = s->image + ND_LANES;
-    ND_REQUIRE(rows_mul(s->groups * s->in, t->image, &x) && rows_mul(s->groups * s->out, t->length, &g), ND_ESIZE);
-    t->images = x + g < CONVW_CACHE ? CONVW_CACHE / (x + g + 1) : 1;
-    if (t->images > s->batch) t->images = s->batch;
-    ND_REQUIRE(rows_mul(x, t->images, &x) && rows_mul(g, t->images, &g), ND_ESIZE);
+    int64_t size = ND_LANES;
+    conv_source_axis(&s->axis[0], CONV_WEIGHT, 0);
+    conv_source_axis(&s->axis[1], CONV_WEIGHT, s->axes == 2);
+    ND_REQUIRE(rows_mul(h->m, w->m, &p->length), ND_ESIZE);
+    p->length = (p->length + ND_LANES - 1) / ND_LANES * ND_LANES;
+    s->row = w->positions;
+    ND_REQUIRE(rows_mul(s->row, h->positions, &s->part_along), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->part_along, w->phases, &s->part_down), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->part_down, h->phases, &size), ND_ESIZE);
+    s->channel = size + ND_LANES; /* the last block of a row reads on */
+    return ND_OK;
+}
+
+static int32_t convw_read(const nd_call *c, convw_job *p) {
+    conv_shape *s = &p->s;
+    int32_t status = conv_read(c, CONV_WEIGHT, s);
+    ND_REQUIRE(status == ND_OK, status);
+    status = convw_read_source(p);
+    ND_REQUIRE(status == ND_OK, status);
+    int64_t x, g, sums, row = 0;
+    s->some = p->length < CONVW_FIRST / CONVW_ROWS ? CONVW_FIRST / CONVW_ROWS / p->length : 1;
+    if (s->some > s->batch) s->some = s->batch;
+    p->tiles_down = (s->out + CONVW_ROWS - 1) / CONVW_ROWS;
+    /* sums of one input channel of every group: rows of tiles times kernel rows times taps */
+    ND_REQUIRE(rows_mul(s->groups, p->tiles_down, &row) && rows_mul(row, s->axis[0].kernel, &row), ND_ESIZE);
+    ND_REQUIRE(rows_mul(row, CONVW_SUMS, &row) && rows_mul(row, convw_along(p, 1), &sums), ND_ESIZE);
+    p->block = s->some == s->batch || sums == 0 ? s->in : CONVW_SECOND / sums;
+    if (p->block > s->in) p->block = s->in;
+    if (p->block < 1) p->block = 1;
+    p->tiles_along = convw_along(p, p->block);
+    ND_REQUIRE(rows_mul(row, p->tiles_along, &sums) && rows_mul(sums, sizeof(float), &sums), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->groups * p->block, s->channel, &s->image) && rows_mul(s->image, s->some, &x), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->groups * s->out, p->length, &g) && rows_mul(g, s->some, &g), ND_ESIZE);
     ND_REQUIRE(rows_mul(x, sizeof(float), &x) && rows_mul(g, sizeof(float), &g), ND_ESIZE);
-    t->bytes_x = nd_align64(x);
-    t->bytes_g = nd_align64(g);
-    t->tiles_down = (s->out + CONVW_ROWS - 1) / CONVW_ROWS;
-    t->tiles_along = s->taps / CONVW_TAPS + (s->taps % CONVW_TAPS != 0);
-    ND_REQUIRE(rows_mul(s->groups, t->tiles_down, &tiles) && rows_mul(tiles, t->tiles_along, &tiles), ND_ESIZE);
-    ND_REQUIRE(rows_mul(tiles, CONVW_ROWS * CONVW_TAPS * ND_LANES * sizeof(float), &tiles), ND_ESIZE);
-    t->bytes_sums = t->images < s->batch ? tiles : 0;
-    ND_REQUIRE(rows_mul(s->taps, sizeof(int64_t), &tiles), ND_ESIZE);
-    t->bytes_taps = nd_align64(tiles);
+    p->bytes_x = nd_align64(x);
+    p->bytes_g = nd_align64(g);
+    p->bytes_sums = s->some < s->batch ? sums : 0;
+    ND_REQUIRE(rows_mul(s->taps, 2 * sizeof(int64_t), &x), ND_ESIZE);
+    p->bytes_taps = nd_align64(x);
     return ND_OK;
 }
 
 static int32_t op_conv_grad_weight_prepare(nd_call *c) {
-    conv_shape s;
-    convw_shape t;
-    const int32_t status = convw_read(c, &s, &t);
+    convw_job p;
+    const int32_t status = convw_read(c, &p);
     ND_REQUIRE(status == ND_OK, status);
-    ND_REQUIRE(t.bytes_x < INT64_MAX / 64 && t.bytes_g < INT64_MAX / 64 && t.bytes_sums < INT64_MAX / 64, ND_ESIZE);
-    c->scratch = t.bytes_x + t.bytes_g + t.bytes_sums + t.bytes_taps;
+    ND_REQUIRE(p.bytes_x < INT64_MAX / 64 && p.bytes_g < INT64_MAX / 64 && p.bytes_sums < INT64_MAX / 64, ND_ESIZE);
+    c->scratch = p.bytes_x + p.bytes_g + p.bytes_sums + p.bytes_taps;
     return ND_OK;
 }
 
 typedef struct {
-    const conv_shape *s;
-    const convw_shape *t;
-    const int64_t *place; /* of each tap, in the source of a group */
+    const convw_job *job;
+    const int64_t *place, *result; /* of each tap of a block: in the source of a group, and in gw of output channel 0 */
     float *x, *g, *sums;
-    int64_t first, images; /* this chunk */
+    int64_t first, images;   /* this chunk of images */
+    int64_t from, channels;  /* this block of input channels */
+    int64_t along;           /* its tiles along a kernel row */
 } convw_chunk;
 
 /* Copies one channel of one image: units are images times channels of x, then images times channels of g. */
 static void convw_copy(const rows_work *w, int64_t first, int64_t end, int worker) {
     const convw_chunk *p = (const convw_chunk *)(const void *)w->persist;
-    const conv_shape *s = p->s;
-    const int64_t in = s->groups * s->in, out = s->groups * s->out;
-    const int64_t *xs = s->x->strides, *ys = s->y->strides, pitch = s->axis[1].positions;
+    const conv_shape *s = &p->job->s;
+    const int64_t in = s->groups * p->channels, out = s->groups * s->out, cols = s->axis[1].m;
+    const int64_t *xs = s->x->strides, *ys = s->y->strides, step = ys[s->axes + 1];
     (void)worker;
     for (int64_t u = first; u < end; u++) {
         if (u < p->images * in) {
-            float *to = p->x + u * p->t->image;
-            conv_copy_image(s, s->x, (const float *)w->data[0] + (p->first + u / in) * xs[0] + u % in * xs[1], to);
-            memset(to + s->image, 0, ND_LANES * sizeof *to);
+            const int64_t b = u / in, c = u % in, channel = c / p->channels * s->in + p->from + c % p->channels;
+            float *to = p->x + b * s->image + c * s->channel;
+            conv_copy_image(s, s->x, (const float *)w->data[0] + (p->first + b) * xs[0] + channel * xs[1], to);
+            memset(to + s->channel - ND_LANES, 0, ND_LANES * sizeof *to);
             continue;
         }
         const int64_t v = u - p->images * in;
         const float *from = (const float *)w->data[1] + (p->first + v / out) * ys[0] + v % out * ys[1];
-        float *to = p->g + v * p->t->length;
-        memset(to, 0, (size_t)p->t->length * sizeof *to);
-        for (int64_t i = 0; i < s->axis[0].m; i++)
-            for (int64_t j = 0; j < s->axis[1].m; j++)
-                to[i * pitch + j] = from[(s->axes == 2 ? i * ys[2] : 0) + j * ys[s->axes + 1]];
+        float *to = p->g + v * p->job->length, *const stop = to + p->job->length;
+        for (int64_t i = 0; i < s->axis[0].m; i++, to += cols) {
+            const float *row = from + (s->axes == 2 ? i * ys[2] : 0);
+            if (step == 1) memcpy(to, row, (size_t)cols * sizeof *to);
+            else
+                for (int64_t j = 0; j < cols; j++) to[j] = row[j * step];
+        }
+        memset(to, 0, (size_t)(stop - to) * sizeof *to);
     }
 }
 
-/* sums[o][j][lane] += g[o] x[j], over the lanes from `part` on of one register. */
+/* sums[o][j][lane] += g[o] x[j] over the places first .. end - 1 (whole blocks) of all images, for the lanes from `part` on
+   of one register. */
 #define CONVW_TILE(name, rows, taps)                                                                                  \
-    static void convw_tile_##name(int64_t images, int64_t length, const float *const *g, int64_t next_g,              \
+    static void convw_tile_##name(int64_t images, int64_t first, int64_t end, const float *const *g, int64_t next_g,  \
                                   const float *const *x, int64_t next_x, int part, float *sums) {                     \
         vf acc[rows][taps];                                                                                           \
         ND_UNROLL                                                                                                     \
@@ -97,7 +132,7 @@ static void convw_copy(const rows_work *w, int64_t first, int64_t end, int worke
             for (int j = 0; j < taps; j++) acc[o][j] = vf_load(sums + (o * CONVW_TAPS + j) * ND_LANES + part);        \
         }                                                                                                             \
         for (int64_t b = 0; b < images; b++)                                                                          \
-            for (int64_t i = part; i < length; i += ND_LANES) {                                                       \
+            for (int64_t i = first + part; i < end; i += ND_LANES) {                                                  \
                 vf u[rows];                                                                                           \
                 ND_UNROLL                                                                                             \
                 for (int o = 0; o < rows; o++) u[o] = vf_load(g[o] + b * next_g + i);                                 \
@@ -117,72 +152,94 @@ static void convw_copy(const rows_work *w, int64_t first, int64_t end, int worke
 CONVW_TILE(most, CONVW_ROWS, CONVW_TAPS)
 CONVW_TILE(single, 1, CONVW_TAPS)
 
-/* The results of one tile, from its lanes. */
-static void convw_finish(const convw_chunk *p, int64_t group, int64_t row, int64_t rows, int64_t tap, int64_t taps,
-                         const float *sums, float *out) {
-    const conv_shape *s = p->s;
+/* The results of one tile, from its lanes; out: gw of its first output channel. */
+static void convw_finish(const convw_chunk *p, int64_t rows, int64_t tap, int64_t taps, const float *sums, float *out) {
     for (int64_t o = 0; o < rows; o++)
         for (int64_t j = 0; j < taps; j++) {
             lanes16 acc;
             ND_UNROLL
             for (int k = 0; k < ND_REGS; k++) acc.r[k] = vf_load(sums + (o * CONVW_TAPS + j) * ND_LANES + k * ND_W);
-            out[(group * s->out + row + o) * s->taps + tap + j] = lanes_sum(acc);
+            out[o * p->job->s.taps + p->result[tap + j]] = lanes_sum(acc);
         }
 }
 
+/* The places that kernel row k meets inside, as whole blocks of 16. */
+static void convw_places(const convw_job *p, int64_t k, int64_t *first, int64_t *end) {
+    const conv_axis *h = &p->s.axis[0];
+    int64_t i0 = 0, i1 = h->m;
+    while (i0 < i1 && !conv_inside(h, CONV_WEIGHT, 0, i0, k)) i0++;
+    while (i1 > i0 && !conv_inside(h, CONV_WEIGHT, 0, i1 - 1, k)) i1--;
+    *first = i0 * p->s.axis[1].m / ND_LANES * ND_LANES;
+    *end = i0 == i1 ? *first : (i1 * p->s.axis[1].m + ND_LANES - 1) / ND_LANES * ND_LANES;
+}
+
+/* Units: for each group and row of tiles, kernel rows times tiles along. */
 static void convw_tiles(const rows_work *w, int64_t first, int64_t end, int worker) {
     const convw_chunk *p = (const convw_chunk *)(const void *)w->persist;
-    const conv_shape *s = p->s;
-    const convw_shape *t = p->t;
-    const int64_t next_x = s->groups * s->in * t->image, next_g = s->groups * s->out * t->length;
-    enum { SUMS = CONVW_ROWS * CONVW_TAPS * ND_LANES };
+    const conv_shape *s = &p->job->s;
+    const int64_t length = p->job->length, next_g = s->groups * s->out * length, kernel = s->axis[0].kernel;
+    const int64_t all = p->channels * s->axis[1].kernel;
     (void)worker;
     for (int64_t u = first; u < end; u++) {
-        const int64_t along = u % t->tiles_along, down = u / t->tiles_along % t->tiles_down;
-        const int64_t group = u / t->tiles_along / t->tiles_down, row = down * CONVW_ROWS, tap = along * CONVW_TAPS;
+        const int64_t along = u % p->along, k = u / p->along % kernel, down = u / p->along / kernel;
+        const int64_t group = down / p->job->tiles_down, row = down % p->job->tiles_down * CONVW_ROWS;
         const int64_t rows = s->out - row < CONVW_ROWS ? s->out - row : CONVW_ROWS;
-        const int64_t taps = s->taps - tap < CONVW_TAPS ? s->taps - tap : CONVW_TAPS;
+        const int64_t taps = all - along * CONVW_TAPS < CONVW_TAPS ? all - along * CONVW_TAPS : CONVW_TAPS;
+        const int64_t tap = k * all + along * CONVW_TAPS;
         const float *g[CONVW_ROWS], *x[CONVW_TAPS];
-        float here[SUMS], *sums = p->sums ? p->sums + u * SUMS : here;
+        float here[CONVW_SUMS], *sums = p->sums ? p->sums + u * CONVW_SUMS : here;
+        int64_t i0, i1;
+        convw_places(p->job, k, &i0, &i1);
         if (p->first == 0) memset(sums, 0, sizeof here);
         for (int64_t o = 0; o < CONVW_ROWS; o++) /* what is left over repeats the last row or tap, and is not stored */
-            g[o] = p->g + (group * s->out + row + (o < rows ? o : rows - 1)) * t->length;
-        for (int64_t j = 0; j < CONVW_TAPS; j++) {
-            const int64_t at = tap + (j < taps ? j : taps - 1);
-            x[j] = p->x + group * s->in * t->image + p->place[at];
-        }
+            g[o] = p->g + (group * s->out + row + (o < rows ? o : rows - 1)) * length;
+        for (int64_t j = 0; j < CONVW_TAPS; j++)
+            x[j] = p->x + group * p->channels * s->channel + p->place[tap + (j < taps ? j : taps - 1)];
         for (int part = 0; part < ND_LANES; part += ND_W) {
-            if (rows == 1) convw_tile_single(p->images, t->length, g, next_g, x, next_x, part, sums);
-            else convw_tile_most(p->images, t->length, g, next_g, x, next_x, part, sums);
+            if (rows == 1) convw_tile_single(p->images, i0, i1, g, next_g, x, s->image, part, sums);
+            else convw_tile_most(p->images, i0, i1, g, next_g, x, s->image, part, sums);
         }
-        if (p->first + p->images == s->batch) convw_finish(p, group, row, rows, tap, taps, sums, w->data[2]);
+        if (p->first + p->images == s->batch)
+            convw_finish(p, rows, tap, taps, sums, (float *)w->data[2] + (group * s->out + row) * s->taps);
+    }
+}
+
+/* One block of input channels: all images. */
+static void convw_block(const nd_call *c, void *const *data, convw_chunk *p) {
+    const conv_shape *s = &p->job->s;
+    const int64_t copies = s->groups * (p->channels + s->out);
+    const int64_t tiles = s->groups * p->job->tiles_down * s->axis[0].kernel * p->along;
+    for (p->first = 0; p->first < s->batch; p->first += s->some) {
+        p->images = s->batch - p->first < s->some ? s->batch - p->first : s->some;
+        rows_work copy = ROWS_WORK(c, data, 0, p, p->images * copies, convw_copy);
+        rows_run(&copy, 0.5 * (double)p->images * (double)copies * (double)p->job->length);
+        rows_work w = ROWS_WORK(c, data, 0, p, tiles, convw_tiles);
+        rows_run(&w, (double)p->images * (double)tiles * CONVW_SUMS / ND_LANES * (double)p->job->length);
     }
 }
 
 static int32_t op_conv_grad_weight_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {
-    conv_shape s;
-    convw_shape t;
+    convw_job job;
     (void)persist;
-    convw_read(c, &s, &t);
-    const int64_t size = nd_size(c->view[2]);
-    if (size && s.batch == 0) memset(data[2], 0, (size_t)size * sizeof(float));
-    if (size == 0 || s.batch == 0) return ND_OK;
-    char *at = scratch;
+    convw_read(c, &job);
+    conv_shape *s = &job.s;
+    const int64_t size = nd_size(c->view[2]), in = s->in;
+    if (size && s->batch == 0) memset(data[2], 0, (size_t)size * sizeof(float));
+    if (size == 0 || s->batch == 0) return ND_OK;
     int64_t *place = scratch;
-    convw_chunk p = {&s, &t, place, (float *)(void *)(at + t.bytes_taps), 0, 0, 0, 0};
-    p.g = p.x + t.bytes_x / (int64_t)sizeof(float);
-    p.sums = t.bytes_sums ? p.g + t.bytes_g / (int64_t)sizeof(float) : 0;
-    const int64_t image = s.image; /* taps count in channels as they are laid out here */
-    s.image = t.image;
-    conv_taps(&s, 0, 0, place, 0);
-    s.image = image;
-    const int64_t channels = s.groups * (s.in + s.out), tiles = s.groups * t.tiles_down * t.tiles_along;
-    for (p.first = 0; p.first < s.batch; p.first += t.images) {
-        p.images = s.batch - p.first < t.images ? s.batch - p.first : t.images;
-        rows_work copy = ROWS_WORK(c, data, scratch, &p, p.images * channels, convw_copy);
-        rows_run(&copy, 0.5 * (double)p.images * (double)channels * (double)t.length);
-        rows_work w = ROWS_WORK(c, data, scratch, &p, tiles, convw_tiles);
-        rows_run(&w, (double)p.images * (double)size * (double)t.length);
+    convw_chunk p = {&job, place, place + s->taps, 0, 0, 0, 0, 0, 0, 0, 0};
+    p.x = (float *)(void *)((char *)scratch + job.bytes_taps);
+    p.g = p.x + job.bytes_x / (int64_t)sizeof(float);
+    p.sums = job.bytes_sums ? p.g + job.bytes_g / (int64_t)sizeof(float) : 0;
+    for (p.from = 0; p.from < in; p.from += job.block) {
+        p.channels = in - p.from < job.block ? in - p.from : job.block;
+        p.along = convw_along(&job, p.channels);
+        s->image = s->groups * p.channels * s->channel;
+        s->in = p.channels; /* the taps of this block */
+        const int64_t count = conv_taps(s, 0, 0, place, place + s->taps);
+        s->in = in;
+        for (int64_t j = 0; j < count; j++) place[s->taps + j] += p.from * s->axis[0].kernel * s->axis[1].kernel;
+        convw_block(c, data, &p);
     }
     return ND_OK;
 }

@@ -13,7 +13,8 @@
 #ifndef ND_OPS_DATA_H
 #define ND_OPS_DATA_H
 
-enum { DATA_MIN_WORK = 1 << 16 /* elements below which one thread does it all */, DATA_MAX_TASKS = 64 };
+enum { DATA_MIN_WORK = 1 << 16 /* elements below which one thread does it all */, DATA_MAX_TASKS = 64,
+       DATA_SHORT = 512 /* bytes */ };
 
 /* How many tasks for `work` elements that fall into at most `most` parts. */
 static inline int64_t data_tasks(const nd_call *c, int64_t work, int64_t most) {
@@ -121,9 +122,22 @@ static data_copy data_copy_plan(int64_t item, int rank, const int64_t *n, const 
     return p;
 }
 
+/* Short copies without a call. */
+static inline void data_move(char *to, const char *from, int64_t bytes) {
+    if (ND_W == 1 || bytes > DATA_SHORT || bytes % 4) {
+        memcpy(to, from, (size_t)bytes);
+        return;
+    }
+    const float *x = (const float *)(const void *)from;
+    float *y = (float *)(void *)to;
+    int64_t n = bytes / 4;
+    for (; n >= ND_W; n -= ND_W, x += ND_W, y += ND_W) vf_store(y, vf_load(x));
+    if (n) vf_store_part(y, vf_load_part(x, (int)n), (int)n);
+}
+
 static void data_copy_run(int64_t item, int64_t n, const char *from, int64_t a, char *to, int64_t b) {
     if (a == item && b == item) {
-        memcpy(to, from, (size_t)(n * item));
+        data_move(to, from, n * item);
     } else if (item == 4) {
         for (int64_t i = 0; i < n; i++) memcpy(to + i * b, from + i * a, 4);
     } else if (item == 8) {
@@ -223,6 +237,10 @@ static void data_put_range(const data_put *p, int axis, int64_t first, int64_t l
     const int64_t b = p->b[axis], start = p->start[axis], step = p->step[axis], n = p->n[axis];
     if (step != 1) { /* gaps everywhere: zeros, then the elements */
         memset(out + first * b, 0, (size_t)((last - first) * b));
+        if (axis + 1 == p->rank && first == 0 && last == p->dims[axis]) {
+            data_copy_run(p->item, n, g, p->a[axis], out + start * b, step * b);
+            return;
+        }
         for (int64_t i = 0; i < n; i++) {
             const int64_t at = start + i * step;
             if (at >= first && at < last) data_put_axis(p, axis + 1, g + i * p->a[axis], out + at * b);
@@ -277,10 +295,11 @@ static int32_t op_put_slice_prepare(nd_call *c) {
 
 static void data_put_task(void *context, int64_t t, int worker) {
     const data_put *p = context;
-    int axis = 0;
+    int axis = 0; /* the one that is shared out: those before it have length 1 */
     (void)worker;
-    while (axis + 1 < p->rank && p->dims[axis] == 1) axis++; /* the axis that is shared out; those before it have length 1 */
-    data_put_range(p, axis, data_share(p->dims[axis], p->tasks, t), data_share(p->dims[axis], p->tasks, t + 1), p->g, p->out);
+    while (axis + 1 < p->rank && p->dims[axis] == 1) axis++;
+    const int64_t n = p->dims[axis];
+    data_put_range(p, axis, data_share(n, p->tasks, t), data_share(n, p->tasks, t + 1), p->g, p->out);
 }
 
 static int32_t op_put_slice_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {

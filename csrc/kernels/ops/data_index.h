@@ -13,31 +13,23 @@
  *      out[.., index[.., i, ..], ..] += g[.., i, ..] from zero, in order of i, axis dim of out being `size` long. float32.
  */
 
-/* The place that an index names among n, or -1. */
-static inline int64_t data_place(int64_t index, int64_t n) {
-    if (index < 0) index += n;
-    return index >= 0 && index < n ? index : -1;
-}
+/* The place that an index names among n: at most n - 1, or larger than that. */
+static inline uint64_t data_place(int64_t index, int64_t n) { return (uint64_t)index + (index < 0 ? (uint64_t)n : 0u); }
 
 typedef struct {
     const char *x;
     const int64_t *index;
     char *out;
-    int64_t outer, n, inner, m, run, tasks; /* inner: bytes for take, else elements */
-    int64_t item;
+    int64_t outer, n, inner, m, run, tasks, item;
     int32_t status[DATA_MAX_TASKS];
 } data_pick;
-
-static int32_t data_pick_status(const data_pick *p) {
-    for (int64_t t = 0; t < p->tasks; t++)
-        if (p->status[t] != ND_OK) return p->status[t];
-    return ND_OK;
-}
 
 static int32_t data_pick_go(data_pick *p, void (*fn)(void *, int64_t, int)) {
     if (p->tasks > 1) nd_parallel(p->tasks, fn, p);
     else fn(p, 0, 0);
-    return data_pick_status(p);
+    for (int64_t t = 0; t < p->tasks; t++)
+        if (p->status[t] != ND_OK) return p->status[t];
+    return ND_OK;
 }
 
 /* --- take ------------------------------------------------------------------------------------------------------- */
@@ -72,28 +64,30 @@ static int32_t data_take_check(nd_call *c, int table_at, int list_at) {
     return ND_OK;
 }
 
+/* Whether there are `run` rows of n from every index on. */
+static int data_index_fits(const data_pick *p) {
+    if (p->run > p->n) return p->m == 0;
+    const uint64_t limit = (uint64_t)(p->n - p->run);
+    int bad = 0;
+    for (int64_t i = 0; i < p->m; i++) bad |= data_place(p->index[i], p->n) > limit;
+    return !bad;
+}
+
 /* Rows first .. last - 1 of [outer * m] rows of run * inner. */
 static void data_take_task(void *context, int64_t t, int worker) {
     data_pick *p = context;
     const int64_t rows = p->outer * p->m, first = data_share(rows, p->tasks, t), last = data_share(rows, p->tasks, t + 1);
-    const int64_t size = p->run * p->inner, limit = p->n - p->run;
-    int64_t i = first % p->m;
-    const char *x = p->x + first / p->m * p->n * p->inner;
+    const int64_t size = p->run * p->inner, n = p->n;
+    const char *x = p->x + first / p->m * n * p->inner;
     char *out = p->out + first * size;
     (void)worker;
-    p->status[t] = ND_OK;
-    for (int64_t r = first; r < last; r++, out += size) {
-        const int64_t at = data_place(p->index[i], p->n);
-        if (at < 0 || at > limit) {
-            p->status[t] = ND_EVALUE;
-            return;
-        }
-        if (size == 4) memcpy(out, x + at * p->inner, 4);
-        else memcpy(out, x + at * p->inner, (size_t)size);
-        if (++i == p->m) {
-            i = 0;
-            x += p->n * p->inner;
-        }
+    for (int64_t r = first, i = first % p->m; r < last; i = 0, x += n * p->inner) {
+        const int64_t end = last - r < p->m - i ? i + last - r : p->m;
+        r += end - i;
+        if (size == 4 && p->inner == 4)
+            for (; i < end; i++, out += 4) memcpy(out, x + (int64_t)data_place(p->index[i], n) * 4, 4);
+        else
+            for (; i < end; i++, out += size) data_move(out, x + (int64_t)data_place(p->index[i], n) * p->inner, size);
     }
 }
 
@@ -101,18 +95,20 @@ static int32_t op_take_prepare(nd_call *c) { return data_take_check(c, 0, 2); }
 
 static int32_t op_take_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {
     const int64_t item = nd_item_size(c->view[0]->dtype);
-    data_pick p = {data[0], data[1], data[2], c->k[0], c->k[1], c->k[2] * item, c->k[3], c->k[4], 1, item, {0}};
+    data_pick p = {data[0], data[1], data[2], c->k[0], c->k[1], c->k[2], c->k[3], c->k[4], 1, item, {0}};
     (void)scratch;
     (void)persist;
     if (c->k[6] == 0) return ND_OK;
+    ND_REQUIRE(data_index_fits(&p), ND_EVALUE);
     p.tasks = data_tasks(c, c->k[6], p.outer * p.m);
+    p.inner *= item; /* bytes from here on */
     return data_pick_go(&p, data_take_task);
 }
 
 /* --- take_add --------------------------------------------------------------------------------------------------- */
 
 /* out[i] += g[i] */
-static void data_add_run(int64_t n, const float *g, float *out) {
+static inline void data_add_run(int64_t n, const float *g, float *out) {
     int64_t i = 0;
     for (; i + ND_W <= n; i += ND_W) vf_store(out + i, vf_add(vf_load(out + i), vf_load(g + i)));
     if (i < n) {
@@ -125,22 +121,17 @@ static void data_add_run(int64_t n, const float *g, float *out) {
 static void data_take_add_task(void *context, int64_t t, int worker) {
     data_pick *p = context;
     const int64_t first = data_share(p->outer, p->tasks, t), last = data_share(p->outer, p->tasks, t + 1);
-    const int64_t size = p->run * p->inner, limit = p->n - p->run;
+    const int64_t size = p->run * p->inner;
     (void)worker;
-    p->status[t] = ND_OK;
     for (int64_t o = first; o < last; o++) {
-        float *out = (float *)p->out + o * p->n * p->inner;
-        const float *g = (const float *)p->x + o * p->m * size;
+        float *out = (float *)(void *)p->out + o * p->n * p->inner;
+        const float *g = (const float *)(const void *)p->x + o * p->m * size;
         memset(out, 0, (size_t)(p->n * p->inner) * sizeof *out);
-        for (int64_t i = 0; i < p->m; i++, g += size) {
-            const int64_t at = data_place(p->index[i], p->n);
-            if (at < 0 || at > limit) {
-                p->status[t] = ND_EVALUE;
-                return;
-            }
-            if (size == 1) out[at] += *g;
-            else data_add_run(size, g, out + at * p->inner);
-        }
+        if (size == 1)
+            for (int64_t i = 0; i < p->m; i++) out[data_place(p->index[i], p->n)] += g[i];
+        else
+            for (int64_t i = 0; i < p->m; i++, g += size)
+                data_add_run(size, g, out + (int64_t)data_place(p->index[i], p->n) * p->inner);
     }
 }
 
@@ -156,6 +147,7 @@ static int32_t op_take_add_run(const nd_call *c, void *const *data, void *scratc
     (void)scratch;
     (void)persist;
     if (c->k[5] == 0) return ND_OK;
+    ND_REQUIRE(data_index_fits(&p), ND_EVALUE);
     p.tasks = data_tasks(c, c->k[6] + c->k[5], p.outer);
     return data_pick_go(&p, data_take_add_task);
 }
@@ -177,29 +169,50 @@ static int32_t data_along_check(nd_call *c, const nd_view *table, const nd_view 
     return ND_OK;
 }
 
+/* out[i] = the element of x at place index[i], `a` bytes wide, plus i b bytes; places outside are read as 0 and told. */
+static inline int data_gather_run(int64_t item, int64_t count, const char *x, int64_t a, int64_t b, const int64_t *index,
+                                  int64_t n, char *out) {
+    int bad = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint64_t place = data_place(index[i], n);
+        const int outside = place >= (uint64_t)n;
+        bad |= outside;
+        memcpy(out + i * item, x + (outside ? 0 : (int64_t)place) * a + i * b, (size_t)item);
+    }
+    return bad;
+}
+
+/* b is 0 where the axis is the last, and the elements are side by side. */
+static inline int data_gather_item(int64_t item, int64_t count, const char *x, int64_t a, int64_t b, const int64_t *index,
+                                   int64_t n, char *out) {
+    if (b == 0) return data_gather_run(item, count, x, item, 0, index, n, out);
+    return data_gather_run(item, count, x, a, item, index, n, out);
+}
+
+static int data_gather_some(int64_t item, int64_t count, const char *x, int64_t a, int64_t b, const int64_t *index, int64_t n,
+                            char *out) {
+    if (item == 4) return data_gather_item(4, count, x, a, b, index, n, out);
+    if (item == 8) return data_gather_item(8, count, x, a, b, index, n, out);
+    return data_gather_item(1, count, x, a, b, index, n, out);
+}
+
 /* Rows first .. last - 1 of [outer * m] rows of inner. */
 static void data_gather_task(void *context, int64_t t, int worker) {
     data_pick *p = context;
     const int64_t rows = p->outer * p->m, first = data_share(rows, p->tasks, t), last = data_share(rows, p->tasks, t + 1);
     const int64_t inner = p->inner, item = p->item;
+    const char *x = p->x + first / p->m * p->n * inner * item;
+    int bad = 0;
     (void)worker;
-    p->status[t] = ND_OK;
-    for (int64_t r = first; r < last; r++) {
-        const char *x = p->x + r / p->m * p->n * inner * item;
-        const int64_t *index = p->index + r * inner;
-        char *out = p->out + r * inner * item;
-        for (int64_t i = 0; i < inner; i++) {
-            const int64_t at = data_place(index[i], p->n);
-            if (at < 0) {
-                p->status[t] = ND_EVALUE;
-                return;
-            }
-            const char *from = x + (at * inner + i) * item;
-            if (item == 4) memcpy(out + i * 4, from, 4);
-            else if (item == 8) memcpy(out + i * 8, from, 8);
-            else out[i] = *from;
-        }
+    for (int64_t r = first, i = first % p->m; r < last; i = 0, x += p->n * inner * item) {
+        const int64_t count = last - r < p->m - i ? last - r : p->m - i;
+        if (inner == 1) bad |= data_gather_some(item, count, x, item, 0, p->index + r, p->n, p->out + r * item);
+        else
+            for (int64_t q = r * inner; q < (r + count) * inner; q += inner)
+                bad |= data_gather_some(item, inner, x, inner * item, item, p->index + q, p->n, p->out + q * item);
+        r += count;
     }
+    p->status[t] = bad ? ND_EVALUE : ND_OK;
 }
 
 static int32_t op_gather_prepare(nd_call *c) {
@@ -213,32 +226,40 @@ static int32_t op_gather_run(const nd_call *c, void *const *data, void *scratch,
     (void)scratch;
     (void)persist;
     if (c->k[5] == 0) return ND_OK;
+    ND_REQUIRE(p.n > 0, ND_EVALUE);
     p.tasks = data_tasks(c, c->k[5], p.outer * p.m);
     return data_pick_go(&p, data_gather_task);
+}
+
+/* out[index[i] a + i b] += g[i]; what is meant for places outside is told, and nothing is added anywhere. */
+static inline int data_scatter_run(int64_t count, const float *g, int64_t a, int64_t b, const int64_t *index, int64_t n,
+                                   float *out) {
+    for (int64_t i = 0; i < count; i++) {
+        const uint64_t place = data_place(index[i], n);
+        if (place >= (uint64_t)n) return 1;
+        out[(int64_t)place * a + i * b] += g[i];
+    }
+    return 0;
 }
 
 /* Outer blocks first .. last - 1. */
 static void data_scatter_task(void *context, int64_t t, int worker) {
     data_pick *p = context;
     const int64_t first = data_share(p->outer, p->tasks, t), last = data_share(p->outer, p->tasks, t + 1);
+    const int64_t size = p->m * p->inner;
+    int bad = 0;
     (void)worker;
-    p->status[t] = ND_OK;
-    for (int64_t o = first; o < last; o++) {
-        float *out = (float *)p->out + o * p->n * p->inner;
-        const float *g = (const float *)p->x + o * p->m * p->inner;
-        const int64_t *index = p->index + o * p->m * p->inner;
+    for (int64_t o = first; o < last && !bad; o++) {
+        float *out = (float *)(void *)p->out + o * p->n * p->inner;
+        const float *g = (const float *)(const void *)p->x + o * size;
+        const int64_t *index = p->index + o * size;
         memset(out, 0, (size_t)(p->n * p->inner) * sizeof *out);
-        for (int64_t i = 0; i < p->m; i++, g += p->inner, index += p->inner) {
-            for (int64_t j = 0; j < p->inner; j++) {
-                const int64_t at = data_place(index[j], p->n);
-                if (at < 0) {
-                    p->status[t] = ND_EVALUE;
-                    return;
-                }
-                out[at * p->inner + j] += g[j];
-            }
-        }
+        if (p->inner == 1) bad = data_scatter_run(size, g, 1, 0, index, p->n, out);
+        else
+            for (int64_t q = 0; q < size; q += p->inner)
+                bad |= data_scatter_run(p->inner, g + q, p->inner, 1, index + q, p->n, out);
     }
+    p->status[t] = bad ? ND_EVALUE : ND_OK;
 }
 
 static int32_t op_scatter_add_prepare(nd_call *c) {

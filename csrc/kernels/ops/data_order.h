@@ -14,15 +14,22 @@ typedef struct {
     int64_t dims[ND_MAX_RANK], a[ND_MAX_RANK], b[ND_MAX_RANK]; /* lengths, strides of x and out */
 } data_scan;
 
-/* `count` running sums side by side, so that the additions of one do not wait for those of another. */
-static void data_scan_rows(const data_scan *p, const float *x, int64_t ax, float *out, int64_t bx, int count) {
+/* DATA_ROWS_AT_ONCE running sums side by side: the additions of one do not wait for those of another. */
+static void data_scan_rows(const data_scan *p, const float *x, int64_t ax, float *out, int64_t bx) {
     const int64_t a = p->a[p->dim], b = p->b[p->dim];
-    float sum[DATA_ROWS_AT_ONCE] = {0};
-    for (int64_t i = 0; i < p->n; i++)
-        for (int r = 0; r < count; r++) {
-            sum[r] = i == 0 ? x[r * ax] : sum[r] + x[i * a + r * ax]; /* -0 + nothing is -0 */
-            out[i * b + r * bx] = sum[r];
-        }
+    float sum[DATA_ROWS_AT_ONCE];
+    ND_UNROLL
+    for (int r = 0; r < DATA_ROWS_AT_ONCE; r++) out[r * bx] = sum[r] = x[r * ax];
+    for (int64_t i = 1; i < p->n; i++) {
+        ND_UNROLL
+        for (int r = 0; r < DATA_ROWS_AT_ONCE; r++) out[i * b + r * bx] = sum[r] += x[i * a + r * ax];
+    }
+}
+
+static void data_scan_row(const data_scan *p, const float *x, float *out) {
+    const int64_t a = p->a[p->dim], b = p->b[p->dim];
+    float sum = out[0] = x[0];
+    for (int64_t i = 1; i < p->n; i++) out[i * b] = sum += x[i * a];
 }
 
 static void data_scan_vectors(const data_scan *p, const float *x, float *out) {
@@ -55,10 +62,10 @@ static void data_scan_task(void *context, int64_t t, int worker) {
             data_scan_vectors(p, p->x + from, p->out + to);
             continue;
         }
-        for (int64_t j = 0; j < p->width; j += DATA_ROWS_AT_ONCE) {
-            const int count = p->width - j < DATA_ROWS_AT_ONCE ? (int)(p->width - j) : DATA_ROWS_AT_ONCE;
-            data_scan_rows(p, p->x + from + j * ax, ax, p->out + to + j * bx, bx, count);
-        }
+        int64_t j = 0;
+        for (; j + DATA_ROWS_AT_ONCE <= p->width; j += DATA_ROWS_AT_ONCE)
+            data_scan_rows(p, p->x + from + j * ax, ax, p->out + to + j * bx, bx);
+        for (; j < p->width; j++) data_scan_row(p, p->x + from + j * ax, p->out + to + j * bx);
     }
 }
 
@@ -96,51 +103,41 @@ static int32_t op_cumsum_run(const nd_call *c, void *const *data, void *scratch,
 
 /* --- argsort ---------------------------------------------------------------------------------------------------- */
 
-enum { DATA_RADIX_FROM = 512 /* shorter rows are merged, longer ones counted */, DATA_INSERT = 8 };
+enum { DATA_COUNTED = 16 * ND_W /* the longest row whose places are counted; longer ones are sorted by digits */ };
 
-/* A key and its position in one number: sorting such numbers is a stable sort. Minus zero equals zero; NaNs are last. */
-static inline uint64_t data_sort_key(float x, uint32_t at) {
+/* A number that is ordered as the float is. Minus zero equals zero; NaNs are last and equal. */
+static inline uint32_t data_sort_key(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
-    if (bits << 1 == 0) bits = 0;
-    bits = (bits & 0x7fffffffu) > 0x7f800000u ? 0xffffffffu : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-    return (uint64_t)bits << 32 | at;
+    if (bits << 1 == 0) return 0x80000000u;
+    return (bits & 0x7fffffffu) > 0x7f800000u ? 0xffffffffu : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-static void data_insertion_sort(uint64_t *a, int64_t n) {
-    for (int64_t i = 1; i < n; i++) {
-        const uint64_t key = a[i];
-        int64_t j = i;
-        for (; j > 0 && a[j - 1] > key; j--) a[j] = a[j - 1];
-        a[j] = key;
-    }
-}
-
-/* Runs of DATA_INSERT, merged until one is left; the sorted numbers are in the array returned. */
-static const uint64_t *data_merge_sort(uint64_t *a, uint64_t *b, int64_t n) {
-    for (int64_t i = 0; i < n; i += DATA_INSERT) data_insertion_sort(a + i, n - i < DATA_INSERT ? n - i : DATA_INSERT);
-    for (int64_t run = DATA_INSERT; run < n; run *= 2) {
-        for (int64_t i = 0; i < n; i += 2 * run) {
-            const int64_t middle = i + run < n ? i + run : n, end = middle + run < n ? middle + run : n;
-            int64_t l = i, r = middle, o = i;
-            while (l < middle && r < end) {
-                const uint64_t x = a[l], y = a[r];
-                const int right = y < x;
-                b[o++] = right ? y : x;
-                r += right;
-                l += !right;
-            }
-            memcpy(b + o, a + l, (size_t)(middle - l) * sizeof *b);
-            memcpy(b + o + middle - l, a + r, (size_t)(end - r) * sizeof *b);
+/* out[place of i] = i, where the place is the number of keys below key i, and of those equal to it before it. n^2 / ND_W
+   comparisons without a branch: quicker than sorting for short rows. key has room for a vector more than n. */
+static void data_count_sort(uint32_t *key, int64_t n, int64_t stride, int64_t *out) {
+    const vi zero = vi_set1(0), one = vi_set1(1);
+    for (int64_t i = n; i < n + ND_W; i++) key[i] = 0;
+    for (int64_t i = 0; i < n; i += ND_W) {
+        vi k;
+        memcpy(&k, key + i, sizeof k);
+        const int64_t end = i + ND_W < n ? i + ND_W : n;
+        vi count = zero;
+        for (int64_t j = 0; j < i; j++) count = vi_add(count, vi_blend(vi_ltu(k, vi_set1(key[j])), zero, one));
+        for (int64_t j = i; j < end; j++) {
+            const vi other = vi_set1(key[j]);
+            const vi before = vi_blend(vi_ltu(k, other), zero, one), after = vi_blend(vi_ltu(other, k), one, zero);
+            count = vi_add(count, vi_blend(vi_ltu(vi_set1((uint32_t)(j - i)), vi_iota()), before, after));
         }
-        uint64_t *swap = a;
-        a = b;
-        b = swap;
+        for (int64_t j = end; j < n; j++) count = vi_add(count, vi_blend(vi_ltu(vi_set1(key[j]), k), one, zero));
+        uint32_t place[ND_W];
+        vi_store(place, count);
+        for (int64_t j = i; j < end; j++) out[place[j - i] * stride] = j;
     }
-    return a;
 }
 
-/* Four passes over the bytes of the keys, the lowest first; the positions below need none, being in order already. */
+/* a: keys with the places below them; four passes over the bytes of the keys, the lowest first. The places need none, being
+   in order. The sorted numbers are in the array that is returned. */
 static const uint64_t *data_radix_sort(uint64_t *a, uint64_t *b, int64_t n) {
     uint32_t count[4][256];
     memset(count, 0, sizeof count);
@@ -165,19 +162,25 @@ static const uint64_t *data_radix_sort(uint64_t *a, uint64_t *b, int64_t n) {
 typedef struct {
     const float *x;
     int64_t *out;
-    uint64_t *room; /* 2 n for each task */
+    uint64_t *room; /* 2 n for each worker */
     int64_t rows, n, inner, tasks;
 } data_sort;
 
 static void data_sort_task(void *context, int64_t t, int worker) {
     const data_sort *p = context;
-    const int64_t first = data_share(p->rows, p->tasks, t), last = data_share(p->rows, p->tasks, t + 1);
-    uint64_t *a = p->room + worker * 2 * p->n, *b = a + p->n;
+    const int64_t first = data_share(p->rows, p->tasks, t), last = data_share(p->rows, p->tasks, t + 1), n = p->n;
+    uint64_t *a = p->room + worker * 2 * n;
     for (int64_t r = first; r < last; r++) {
-        const int64_t at = r / p->inner * p->n * p->inner + r % p->inner;
-        for (int64_t i = 0; i < p->n; i++) a[i] = data_sort_key(p->x[at + i * p->inner], (uint32_t)i);
-        const uint64_t *sorted = p->n < DATA_RADIX_FROM ? data_merge_sort(a, b, p->n) : data_radix_sort(a, b, p->n);
-        for (int64_t i = 0; i < p->n; i++) p->out[at + i * p->inner] = (int64_t)(sorted[i] & 0xffffffffu);
+        const int64_t at = r / p->inner * n * p->inner + r % p->inner;
+        if (n <= DATA_COUNTED) {
+            uint32_t key[DATA_COUNTED + ND_W];
+            for (int64_t i = 0; i < n; i++) key[i] = data_sort_key(p->x[at + i * p->inner]);
+            data_count_sort(key, n, p->inner, p->out + at);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++) a[i] = (uint64_t)data_sort_key(p->x[at + i * p->inner]) << 32 | (uint32_t)i;
+        const uint64_t *sorted = data_radix_sort(a, a + n, n);
+        for (int64_t i = 0; i < n; i++) p->out[at + i * p->inner] = (int64_t)(sorted[i] & 0xffffffffu);
     }
 }
 

@@ -51,31 +51,42 @@ static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
     return at;
 }
 
-/* One block of k over rows row .. row + rows of a tile: panels of V outside, so that one stays in the nearest cache. */
+/* One micro-tile at row i of the block at `row`, column j; acc: where the accumulators of the panel start. */
+ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *const *kernel, float *acc, int64_t row, int64_t i,
+                          int mr, int64_t j, int64_t width, int first, int last) {
+    t->c = part->plain ? part->finish.out + (row + i) * t->c_ld + j
+                       : acc + (part->acc_ld || part->turned ? i * t->c_ld : 0);
+    t->start = first ? 0 : t->c;
+    kernel[(mr - 1) * 4](t);
+    if (!last || part->plain || part->turned) return;
+    const gemm_finish f = finish_at(&part->finish, row + i, j);
+    gemm_finishes[f.act](&f, mr, width, t->c, t->c_ld);
+}
+
+/* One block of k over rows row .. row + rows of a tile. For a long k panels of V are outside, so that one stays in the
+   nearest cache; for a short one groups of rows, so that the output is written along its lines. */
 static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t rows, int64_t panel, int first, int last) {
-    const float *r = t.a;
-    const int unit_rows = t.ar == 1;
-    for (int64_t j = 0; j < part->cols; j += GEMM_NR, t.b += panel) {
-        const int64_t width = part->cols - j < GEMM_NR ? part->cols - j : GEMM_NR;
-        const int nv = (int)((width + ND_W - 1) / ND_W);
-        gemm_kernel *const *kernel = &gemm_kernels[nv - 1][0][unit_rows][width % ND_W != 0];
-        float *acc = part->acc + (part->acc_ld ? row * part->acc_ld + j : 0);
-        t.last = (int)(width - (nv - 1) * ND_W);
-        t.c_ld = part->plain ? part->finish.ld : part->acc_ld ? part->acc_ld : GEMM_NR;
-        for (int64_t i = 0; i < rows; i += GEMM_MR) {
-            const int mr = rows - i < GEMM_MR ? (int)(rows - i) : GEMM_MR;
-            t.a = r + i / GEMM_GROUP * t.ag;
-            t.c = part->plain ? part->finish.out + (row + i) * t.c_ld + j
-                              : acc + (part->acc_ld || part->turned ? i * t.c_ld : 0);
-            t.start = first ? 0 : t.c;
-            kernel[(mr - 1) * 4](&t);
-            if (!last || part->plain || part->turned) continue;
-            const gemm_finish f = finish_at(&part->finish, row + i, j);
-            gemm_finishes[f.act](&f, mr, width, t.c, t.c_ld);
+    const float *r = t.a, *v = t.b;
+    const int unit_rows = t.ar == 1, by_rows = t.k <= GEMM_K_SHORT && !part->turned;
+    const int64_t high = by_rows ? GEMM_MR : rows;
+    t.c_ld = part->plain ? part->finish.ld : part->acc_ld ? part->acc_ld : GEMM_NR;
+    for (int64_t i0 = 0; i0 < rows; i0 += high) {
+        const int64_t i1 = rows - i0 < high ? rows : i0 + high;
+        for (int64_t j = 0; j < part->cols; j += GEMM_NR) {
+            const int64_t width = part->cols - j < GEMM_NR ? part->cols - j : GEMM_NR;
+            const int nv = (int)((width + ND_W - 1) / ND_W);
+            gemm_kernel *const *kernel = &gemm_kernels[nv - 1][0][unit_rows][width % ND_W != 0];
+            float *acc = part->acc + (part->acc_ld ? row * part->acc_ld + j : 0);
+            t.b = v + j / GEMM_NR * panel;
+            t.last = (int)(width - (nv - 1) * ND_W);
+            for (int64_t i = i0; i < i1; i += GEMM_MR) {
+                t.a = r + i / GEMM_GROUP * t.ag;
+                gemm_micro(&t, part, kernel, acc, row, i, i1 - i < GEMM_MR ? (int)(i1 - i) : GEMM_MR, j, width, first, last);
+            }
+            if (!last || !part->turned) continue;
+            const gemm_finish f = finish_at(&part->finish, j, row);
+            finish_transposed(&f, rows, width, acc, t.c_ld);
         }
-        if (!last || !part->turned) continue;
-        const gemm_finish f = finish_at(&part->finish, j, row);
-        finish_transposed(&f, rows, width, acc, t.c_ld);
     }
 }
 

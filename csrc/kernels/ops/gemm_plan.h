@@ -7,6 +7,7 @@
 enum {
     GEMM_KC = 256,             /* k of a block when k is longer than GEMM_K_WHOLE */
     GEMM_K_WHOLE = 512,
+    GEMM_K_SHORT = 8,
     GEMM_MC = 240,             /* rows of R that are packed at once */
     GEMM_MT = 960,             /* most rows and columns of a tile */
     GEMM_NT = 480,

@@ -27,14 +27,27 @@ enum { OPTIM_ARRAYS = 5 };
 
 typedef struct {
     int64_t n, tasks;
-    int count;                      /* arrays in use: p, g, and the state; each has an output but g */
-    const float *in[OPTIM_ARRAYS];  /* p, g, state ... (NULL: absent) */
-    float *out[OPTIM_ARRAYS];       /* p, unused, state ... */
-    int flag, skip;                 /* the attribute; 1: nothing changes */
-    adamw_coef adam;
-    vf lr, decay, one, two, three, four, scale; /* the coefficients of sgd and rmsprop */
-    int decays, scales, first, moves; /* weight_decay, scale and momentum are in force; sgd's first step */
+    const float *in[OPTIM_ARRAYS]; /* p, g, state ... (NULL: absent) */
+    float *out[OPTIM_ARRAYS];      /* p, unused, state ... */
+    int flag, skip;                /* the attribute; 1: nothing changes */
+    int decays, scales, first, moves; /* whether weight_decay, scale and momentum are in force; sgd's first step */
+    float adam[ADAMW_NUMBERS];
+    float lr, decay, scale, one, two, three, four; /* of sgd and rmsprop; decay and scale also for l2 */
 } optim_step;
+
+/* The same numbers as vectors. */
+typedef struct {
+    adamw_coef adam;
+    vf lr, decay, scale, one, two, three, four;
+    int flag, decays, scales, first, moves;
+} optim_vectors;
+
+static inline optim_vectors optim_spread(const optim_step *s) {
+    const optim_vectors v = {adamw_spread(s->adam), vf_set1(s->lr), vf_set1(s->decay), vf_set1(s->scale), vf_set1(s->one),
+                             vf_set1(s->two), vf_set1(s->three), vf_set1(s->four), s->flag, s->decays, s->scales, s->first,
+                             s->moves};
+    return v;
+}
 
 /* --- one vector of each ----------------------------------------------------------------------------------------- */
 
@@ -43,12 +56,12 @@ static inline vf optim_max(vf a, vf b) { /* NaN where either is */
 }
 
 /* x = (p, g, state ...), replaced by the new values. */
-static inline void optim_adamw(const optim_step *s, vf *x) {
+static inline void optim_adamw(const optim_vectors *s, vf *x) {
     const vf g = s->decays ? vf_add(vf_mul(x[1], s->scale), vf_mul(x[0], s->decay)) : x[1];
     x[0] = adamw_step(&s->adam, x[0], g, &x[2], &x[3]);
 }
 
-static inline void optim_amsgrad(const optim_step *s, vf *x) {
+static inline void optim_amsgrad(const optim_vectors *s, vf *x) {
     const adamw_coef *c = &s->adam;
     vf g = s->decays ? vf_add(vf_mul(x[1], s->scale), vf_mul(x[0], s->decay)) : x[1];
     g = vf_mul(g, c->scale);
@@ -61,13 +74,13 @@ static inline void optim_amsgrad(const optim_step *s, vf *x) {
 }
 
 /* The gradient that sgd and rmsprop go by. */
-static inline vf optim_gradient(const optim_step *s, const vf *x) {
+static inline vf optim_gradient(const optim_vectors *s, const vf *x) {
     const vf g = s->scales ? vf_mul(x[1], s->scale) : x[1];
     return s->decays ? vf_add(g, vf_mul(s->decay, x[0])) : g;
 }
 
 /* one: momentum, two: 1 - dampening */
-static inline void optim_sgd(const optim_step *s, vf *x) {
+static inline void optim_sgd(const optim_vectors *s, vf *x) {
     vf g = optim_gradient(s, x);
     if (s->moves) {
         x[2] = s->first ? g : vf_add(vf_mul(x[2], s->one), vf_mul(s->two, g));
@@ -77,7 +90,7 @@ static inline void optim_sgd(const optim_step *s, vf *x) {
 }
 
 /* one: alpha, two: 1 - alpha, three: eps, four: momentum */
-static inline void optim_rmsprop(const optim_step *s, vf *x) {
+static inline void optim_rmsprop(const optim_vectors *s, vf *x) {
     const vf g = optim_gradient(s, x);
     vf spread = x[2] = vf_add(vf_mul(x[2], s->one), vf_mul(s->two, vf_mul(g, g)));
     if (s->flag) {
@@ -91,23 +104,29 @@ static inline void optim_rmsprop(const optim_step *s, vf *x) {
 
 /* --- the loop --------------------------------------------------------------------------------------------------- */
 
-/* Elements [first, last) in vectors; everything is read before anything is written, as memory may be exchanged. */
-#define OPTIM_LOOP(name, arrays)                                                                             \
-    static void optim_##name##_task(void *context, int64_t t, int worker) {                                  \
-        const optim_step s = *(const optim_step *)context;                                                   \
-        const int64_t units = (s.n + 1023) / 1024, first = 1024 * data_share(units, s.tasks, t);             \
-        const int64_t end = 1024 * data_share(units, s.tasks, t + 1), last = end < s.n ? end : s.n;          \
-        (void)worker;                                                                                        \
-        for (int64_t i = first; i < last; i += ND_W) {                                                       \
-            const int left = last - i < ND_W ? (int)(last - i) : ND_W;                                       \
-            vf x[OPTIM_ARRAYS];                                                                              \
-            ND_UNROLL                                                                                        \
-            for (int k = 0; k < (arrays); k++) x[k] = s.in[k] ? load_left(s.in[k] + i, left) : vf_set1(0.0f); \
-            if (!s.skip) optim_##name(&s, x);                                                                \
-            ND_UNROLL                                                                                        \
-            for (int k = 0; k < (arrays); k++)                                                               \
-                if (s.out[k]) store_left(s.out[k] + i, x[k], left);                                          \
-        }                                                                                                    \
+/* In vectors; everything is read before anything is written, as memory may be exchanged. */
+#define OPTIM_LOOP(name, arrays)                                                                              \
+    static void optim_##name##_task(void *context, int64_t t, int worker) {                                   \
+        const optim_step *s = context;                                                                        \
+        const optim_vectors v = optim_spread(s);                                                              \
+        const int64_t units = (s->n + 1023) / 1024, first = 1024 * data_share(units, s->tasks, t);            \
+        const int64_t end = 1024 * data_share(units, s->tasks, t + 1), last = end < s->n ? end : s->n;        \
+        const float *in[arrays];                                                                              \
+        float *out[arrays];                                                                                   \
+        const int skip = s->skip;                                                                             \
+        (void)worker;                                                                                         \
+        ND_UNROLL                                                                                             \
+        for (int k = 0; k < (arrays); k++) in[k] = s->in[k], out[k] = s->out[k];                              \
+        for (int64_t i = first; i < last; i += ND_W) {                                                        \
+            const int left = last - i < ND_W ? (int)(last - i) : ND_W;                                        \
+            vf x[OPTIM_ARRAYS];                                                                               \
+            ND_UNROLL                                                                                         \
+            for (int k = 0; k < (arrays); k++) x[k] = in[k] ? load_left(in[k] + i, left) : vf_set1(0.0f);     \
+            if (!skip) optim_##name(&v, x);                                                                   \
+            ND_UNROLL                                                                                         \
+            for (int k = 0; k < (arrays); k++)                                                                \
+                if (out[k]) store_left(out[k] + i, x[k], left);                                               \
+        }                                                                                                     \
     }
 OPTIM_LOOP(adamw, 4)
 OPTIM_LOOP(amsgrad, 5)
@@ -159,11 +178,11 @@ static int32_t optim_go(const nd_call *c, optim_step *s, void (*task)(void *, in
 /* The numbers of adamw and adamw_amsgrad; with l2, scale and decay act on the gradient first. */
 static int32_t optim_adam_numbers(const double *h, double scale, optim_step *s) {
     if (s->skip) return ND_OK;
-    s->scale = vf_set1((float)scale);
-    s->decay = vf_set1((float)h[4]);
+    s->scale = (float)scale;
+    s->decay = (float)h[4];
     s->decays = s->flag && h[4] != 0.0;
     ND_REQUIRE(scale == scale && h[4] == h[4], ND_EVALUE);
-    return adamw_numbers(h[0], h[1], h[2], h[3], s->flag ? 0.0 : h[4], h[5], h[6], s->decays ? 1.0 : scale, &s->adam)
+    return adamw_numbers(h[0], h[1], h[2], h[3], s->flag ? 0.0 : h[4], h[5], h[6], s->decays ? 1.0 : scale, s->adam)
                ? ND_OK : ND_EVALUE;
 }
 
@@ -201,11 +220,11 @@ static int32_t op_sgd_run(const nd_call *c, void *const *data, void *scratch, co
     const double scale = optim_begin(c, data, 3, h[5], &s);
     for (int i = 0; i < 5; i++) ND_REQUIRE(h[i] == h[i] || s.skip, ND_EVALUE);
     ND_REQUIRE(scale == scale || s.skip, ND_EVALUE);
-    s.lr = vf_set1((float)h[0]);
-    s.one = vf_set1((float)h[1]);
-    s.two = vf_set1((float)(1.0 - h[2]));
-    s.decay = vf_set1((float)h[3]);
-    s.scale = vf_set1((float)scale);
+    s.lr = (float)h[0];
+    s.one = (float)h[1];
+    s.two = (float)(1.0 - h[2]);
+    s.decay = (float)h[3];
+    s.scale = (float)scale;
     s.decays = h[3] != 0.0;
     s.scales = scale != 1.0;
     s.first = h[4] != 0.0;
@@ -228,13 +247,13 @@ static int32_t op_rmsprop_run(const nd_call *c, void *const *data, void *scratch
     const double scale = optim_begin(c, data, 5, h[5], &s);
     for (int i = 0; i < 5; i++) ND_REQUIRE(h[i] == h[i] || s.skip, ND_EVALUE);
     ND_REQUIRE(scale == scale || s.skip, ND_EVALUE);
-    s.lr = vf_set1((float)h[0]);
-    s.one = vf_set1((float)h[1]);
-    s.two = vf_set1((float)(1.0 - h[1]));
-    s.three = vf_set1((float)h[2]);
-    s.decay = vf_set1((float)h[3]);
-    s.four = vf_set1((float)h[4]);
-    s.scale = vf_set1((float)scale);
+    s.lr = (float)h[0];
+    s.one = (float)h[1];
+    s.two = (float)(1.0 - h[1]);
+    s.three = (float)h[2];
+    s.decay = (float)h[3];
+    s.four = (float)h[4];
+    s.scale = (float)scale;
     s.decays = h[3] != 0.0;
     s.scales = scale != 1.0;
     s.moves = h[4] != 0.0 && s.in[4];

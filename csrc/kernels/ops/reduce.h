@@ -11,14 +11,17 @@
  * The order of additions depends on shape and strides only. Where the axis with stride 1 is reduced, its elements go to 64
  * lanes (element i to lane i % 64), folded to 16 and by the fixed tree to one; a row of more than 2,048 adds the folded
  * 16 lanes up in double every 2,048, and rows beyond 16,384 do that in pieces of 16,384. Where that axis is kept, each
- * column adds its rows in order in blocks of 64, the blocks in order in groups of 1,024 rows, and the groups in order. A
- * layout without unit stride is read into a buffer and treated as rows.
+ * column adds its rows in order in blocks of 64, the blocks in order in groups of 1,024 rows, and the groups in order; up
+ * to 32 columns without gaps go 16 rows at a time, as one row of 16 parts that are added in order at the end. A layout
+ * without unit stride is read into a buffer and treated as rows.
  */
 #ifndef ND_OPS_REDUCE_H
 #define ND_OPS_REDUCE_H
 
 enum { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN };
 enum { REDUCE_PIECE = 16384, REDUCE_BLOCK = 2048, REDUCE_GROUP = 1024, REDUCE_TILE = 1024 };
+enum { REDUCE_NEAR = 8192 /* elements that stay in the first cache */, REDUCE_NARROW = 32, REDUCE_WIDEN = 16,
+       REDUCE_SIDE = 256 };
 
 /* One axis of the canonical form. */
 typedef struct {
@@ -39,22 +42,20 @@ typedef struct {
     float *group_sum;                  /* column form: col.n totals for each group, when there is one output row */
 } reduce_job;
 
-static inline float reduce_max1(float a, float b) { return a != a || a > b ? a : b; }
-static inline float reduce_min1(float a, float b) { return a != a || a < b ? a : b; }
-static inline float reduce_mul1(float a, float b) { return a * b; }
+/* Totals so far with one more: sums in double, the others exactly as floats. */
+static inline double reduce_add2(double a, double b) { return a + b; }
+static inline double reduce_mul2(double a, double b) { return (float)a * (float)b; }
+static inline double reduce_max2(double a, double b) { return a != a || a > b ? a : b; }
+static inline double reduce_min2(double a, double b) { return a != a || a < b ? a : b; }
 static inline vf reduce_maxv(vf a, vf b) { return vf_blend(vf_eq(a, a), vf_max(a, b), a); }
 static inline vf reduce_minv(vf a, vf b) { return vf_blend(vf_eq(a, a), vf_min(a, b), a); }
 
-/* name, combining vectors, neutral element */
-#define REDUCE_KINDS(X) \
-    X(add, vf_add, 0.0f) \
-    X(mul, vf_mul, 1.0f) \
-    X(max, reduce_maxv, -INFINITY) \
-    X(min, reduce_minv, INFINITY)
+/* row: n contiguous floats on 64 lanes, folded to 16. fold: the fixed tree. rows: each joined to its total. columns: acc[c] = the rows of x combined in
+   order, rows >= 1. join: acc[c] = acc[c] with x[c].
 
-/* row: a contiguous row of n on 64 lanes, folded to 16 floats. columns: acc[c] = the rows of x combined in order, starting
-   with the first; rows >= 1. join: acc[c] = acc[c] with x[c]. */
-#define REDUCE_LEAVES(name, vop, neutral)                                                                         \
+   Columns of a block that fits into the first cache stay in registers while the rows go by; larger blocks are read four
+   rows at a time, as they lie in memory. The order for each column, and so the bits, is the same. */
+#define REDUCE_LEAVES(name, vop, neutral, dop)                                                                    \
     static inline lanes16 reduce_##name##_row(int64_t n, const float *x) {                                        \
         vf acc[4 * ND_REGS];                                                                                      \
         lanes16 out;                                                                                              \
@@ -65,58 +66,79 @@ static inline vf reduce_minv(vf a, vf b) { return vf_blend(vf_eq(a, a), vf_min(a
             ND_UNROLL                                                                                             \
             for (int k = 0; k < 4 * ND_REGS; k++) acc[k] = vop(acc[k], vf_load(x + i + k * ND_W));                \
         }                                                                                                         \
-        for (int l = 0; l < 4 && i + ND_LANES <= n; l++, i += ND_LANES) {                                         \
-            ND_UNROLL                                                                                             \
-            for (int k = 0; k < ND_REGS; k++) acc[k] = vop(acc[k], vf_load(x + i + k * ND_W));                    \
-        }                                                                                                         \
-        if (i < n) {                                                                                              \
-            ND_UNROLL                                                                                             \
-            for (int k = 0; k < ND_REGS; k++)                                                                     \
-                acc[ND_REGS + k] = vop(acc[ND_REGS + k], load_tail(x + i, (int)(n - i), k, vf_set1(neutral)));    \
+        ND_UNROLL                                                                                                 \
+        for (int k = 0; k < 4 * ND_REGS; k++) {                                                                   \
+            const int64_t left = n - i - k * ND_W;                                                                \
+            if (left >= ND_W) acc[k] = vop(acc[k], vf_load(x + i + k * ND_W));                                    \
+            else if (left > 0) acc[k] = vop(acc[k], load_tail(x + i + k * ND_W, (int)left, 0, vf_set1(neutral))); \
         }                                                                                                         \
         ND_UNROLL                                                                                                 \
         for (int k = 0; k < ND_REGS; k++)                                                                         \
             out.r[k] = vop(vop(acc[k], acc[ND_REGS + k]), vop(acc[2 * ND_REGS + k], acc[3 * ND_REGS + k]));       \
         return out;                                                                                               \
     }                                                                                                             \
-    static void reduce_##name##_columns(int64_t rows, int64_t stride, int64_t cols, const float *x, float *acc) { \
-        for (int64_t r = 0; r < rows;) {                                                                          \
-            const float *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;            \
-            const int first = r == 0, four = rows - r >= 4;                                                       \
-            for (int64_t c = 0; c < cols; c += ND_W) {                                                            \
-                const int left = cols - c < ND_W ? (int)(cols - c) : ND_W;                                        \
-                vf v = load_left(x0 + c, left);                                                                   \
-                if (!first) v = vop(load_left(acc + c, left), v);                                                 \
-                if (four) {                                                                                       \
-                    v = vop(v, load_left(x1 + c, left));                                                          \
-                    v = vop(v, load_left(x2 + c, left));                                                          \
-                    v = vop(v, load_left(x3 + c, left));                                                          \
-                }                                                                                                 \
-                store_left(acc + c, v, left);                                                                     \
-            }                                                                                                     \
-            r += four ? 4 : 1;                                                                                    \
+    static inline float reduce_##name##_fold(lanes16 a) {                                                         \
+        ND_UNROLL                                                                                                 \
+        for (int h = ND_REGS / 2; h > 0; h /= 2) {                                                                \
+            ND_UNROLL                                                                                             \
+            for (int k = 0; k < h; k++) a.r[k] = vop(a.r[k], a.r[k + h]);                                         \
+        }                                                                                                         \
+        ND_UNROLL                                                                                                 \
+        for (int h = ND_W / 2; h > 0; h /= 2) a.r[0] = vop(a.r[0], vf_cross(a.r[0], h));                          \
+        return vf_first(a.r[0]);                                                                                  \
+    }                                                                                                             \
+    static void reduce_##name##_rows(int64_t rows, int64_t step, int64_t n, const float *x, double *total) {      \
+        for (int64_t r = 0; r < rows; r++, x += step)                                                             \
+            total[r] = dop(total[r], reduce_##name##_fold(reduce_##name##_row(n, x)));                            \
+    }                                                                                                             \
+    static inline void reduce_##name##_four(int begin, int64_t stride, int64_t cols, const float *x, float *acc) { \
+        const float *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;                                       \
+        for (int64_t c = 0; c < cols; c += ND_W) {                                                                \
+            const int left = cols - c < ND_W ? (int)(cols - c) : ND_W;                                            \
+            vf v = load_left(x + c, left);                                                                        \
+            if (!begin) v = vop(load_left(acc + c, left), v);                                                     \
+            v = vop(vop(vop(v, load_left(x1 + c, left)), load_left(x2 + c, left)), load_left(x3 + c, left));      \
+            store_left(acc + c, v, left);                                                                         \
         }                                                                                                         \
     }                                                                                                             \
     static void reduce_##name##_join(int64_t cols, const float *x, float *acc) {                                  \
-        for (int64_t c = 0; c < cols; c += ND_W) {                                                                \
-            const int left = cols - c < ND_W ? (int)(cols - c) : ND_W;                                            \
-            store_left(acc + c, vop(load_left(acc + c, left), load_left(x + c, left)), left);                     \
+        int64_t c = 0;                                                                                            \
+        for (; c + ND_W <= cols; c += ND_W) vf_store(acc + c, vop(vf_load(acc + c), vf_load(x + c)));             \
+        if (c < cols) {                                                                                           \
+            const int left = (int)(cols - c);                                                                     \
+            vf_store_part(acc + c, vop(vf_load_part(acc + c, left), vf_load_part(x + c, left)), left);            \
         }                                                                                                         \
+    }                                                                                                             \
+    static void reduce_##name##_columns(int64_t rows, int64_t stride, int64_t cols, const float *x, float *acc) { \
+        int64_t c = 0, r = 4;                                                                                     \
+        if (rows < 4 || rows * cols <= REDUCE_NEAR) {                                                             \
+            for (; c + 4 * ND_W <= cols; c += 4 * ND_W) {                                                         \
+                vf v[4];                                                                                          \
+                ND_UNROLL                                                                                         \
+                for (int k = 0; k < 4; k++) v[k] = vf_load(x + c + k * ND_W);                                     \
+                for (r = 1; r < rows; r++) {                                                                      \
+                    ND_UNROLL                                                                                     \
+                    for (int k = 0; k < 4; k++) v[k] = vop(v[k], vf_load(x + r * stride + c + k * ND_W));         \
+                }                                                                                                 \
+                ND_UNROLL                                                                                         \
+                for (int k = 0; k < 4; k++) vf_store(acc + c + k * ND_W, v[k]);                                   \
+            }                                                                                                     \
+            for (; c < cols; c += ND_W) {                                                                         \
+                const int left = cols - c < ND_W ? (int)(cols - c) : ND_W;                                        \
+                vf v = load_left(x + c, left);                                                                    \
+                for (r = 1; r < rows; r++) v = vop(v, load_left(x + r * stride + c, left));                       \
+                store_left(acc + c, v, left);                                                                     \
+            }                                                                                                     \
+            return;                                                                                               \
+        }                                                                                                         \
+        reduce_##name##_four(1, stride, cols, x, acc);                                                            \
+        for (; r + 4 <= rows; r += 4) reduce_##name##_four(0, stride, cols, x + r * stride, acc);                 \
+        for (; r < rows; r++) reduce_##name##_join(cols, x + r * stride, acc);                                    \
     }
-REDUCE_KINDS(REDUCE_LEAVES)
-
-/* The fixed tree, for what lanes_sum does not do. */
-#define REDUCE_FOLD(name, fop)                                             \
-    static float reduce_##name##_fold(lanes16 a) {                         \
-        float t[ND_LANES];                                                 \
-        for (int k = 0; k < ND_REGS; k++) vf_store(t + k * ND_W, a.r[k]);  \
-        for (int h = ND_LANES / 2; h > 0; h /= 2)                          \
-            for (int l = 0; l < h; l++) t[l] = fop(t[l], t[l + h]);        \
-        return t[0];                                                       \
-    }
-REDUCE_FOLD(mul, reduce_mul1)
-REDUCE_FOLD(max, reduce_max1)
-REDUCE_FOLD(min, reduce_min1)
+REDUCE_LEAVES(add, vf_add, 0.0f, reduce_add2)
+REDUCE_LEAVES(mul, vf_mul, 1.0f, reduce_mul2)
+REDUCE_LEAVES(max, reduce_maxv, -INFINITY, reduce_max2)
+REDUCE_LEAVES(min, reduce_minv, INFINITY, reduce_min2)
 
 /* --- the canonical form ----------------------------------------------------------------------------------------- */
 
@@ -156,23 +178,39 @@ static void reduce_axes(reduce_job *j, const nd_view *x, uint32_t mask) {
     for (int i = 0; i < j->reduced; i++) j->over *= j->r[i].n;
 }
 
-/* Offset in x of combination number `at` of these axes; *to: that in out. */
-static int64_t reduce_offset(const reduce_axis *axes, int count, int64_t at, int64_t *to) {
-    int64_t from = 0;
-    for (int i = 0; i < count; i++) {
-        const int64_t q = at % axes[i].n;
-        from += q * axes[i].a;
-        *to += q * axes[i].b;
-        at /= axes[i].n;
+/* Where one combination of axes lies: its number in each axis, its offsets in x and in out. */
+typedef struct {
+    int64_t at[ND_MAX_RANK], from, to;
+} reduce_spot;
+
+static reduce_spot reduce_seek(const reduce_axis *axes, int count, int64_t number) {
+    reduce_spot s = {{0}, 0, 0};
+    for (int i = 0; i < count && number; i++) {
+        s.at[i] = number % axes[i].n;
+        s.from += s.at[i] * axes[i].a;
+        s.to += s.at[i] * axes[i].b;
+        number /= axes[i].n;
     }
-    return from;
+    return s;
+}
+
+/* The next combination; after the last comes the first. */
+static inline void reduce_step(const reduce_axis *axes, int count, reduce_spot *s) {
+    for (int i = 0; i < count; i++) {
+        s->from += axes[i].a;
+        s->to += axes[i].b;
+        if (++s->at[i] < axes[i].n) return;
+        s->at[i] = 0;
+        s->from -= axes[i].a * axes[i].n;
+        s->to -= axes[i].b * axes[i].n;
+    }
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------------- */
 
 /* The sum of n contiguous floats: n <= REDUCE_BLOCK in float, more in double. */
 static double reduce_sum_row(int64_t n, const float *x) {
-    if (n <= REDUCE_BLOCK) return lanes_sum(reduce_add_row(n, x));
+    if (n <= REDUCE_BLOCK) return reduce_add_fold(reduce_add_row(n, x));
     vd acc[ND_REGS];
     double t[ND_LANES];
     ND_UNROLL
@@ -198,13 +236,12 @@ static double reduce_row(int kind, int64_t n, const float *x) {
     }
 }
 
-/* Totals so far with one more: in double for sums, exactly as floats otherwise. */
 static double reduce_join1(int kind, double total, double more) {
     switch (kind) {
-        case REDUCE_PROD: return (float)total * (float)more;
-        case REDUCE_MAX: return reduce_max1((float)total, (float)more);
-        case REDUCE_MIN: return reduce_min1((float)total, (float)more);
-        default: return total + more;
+        case REDUCE_PROD: return reduce_mul2(total, more);
+        case REDUCE_MAX: return reduce_max2(total, more);
+        case REDUCE_MIN: return reduce_min2(total, more);
+        default: return reduce_add2(total, more);
     }
 }
 
@@ -225,22 +262,48 @@ static void reduce_store(const reduce_job *j, int64_t to, double total) {
     j->out[to] = j->kind == REDUCE_MEAN ? (float)total * j->scale : (float)total;
 }
 
+/* A row of any length and stride. */
+static double reduce_long_row(const reduce_job *j, const float *x, double total) {
+    for (int64_t i = 0; i < j->main.n; i += REDUCE_PIECE) {
+        const int64_t n = j->main.n - i < REDUCE_PIECE ? j->main.n - i : REDUCE_PIECE;
+        total = reduce_join1(j->kind, total, reduce_piece(j, x + i * j->main.a, n));
+    }
+    return total;
+}
+
+/* `count` rows, `step` apart. */
+static void reduce_some_rows(const reduce_job *j, int64_t count, int64_t step, const float *x, double *total) {
+    if (j->main.a != 1 || j->main.n > REDUCE_BLOCK) {
+        for (int64_t o = 0; o < count; o++) total[o] = reduce_long_row(j, x + o * step, total[o]);
+        return;
+    }
+    switch (j->kind) {
+        case REDUCE_PROD: reduce_mul_rows(count, step, j->main.n, x, total); break;
+        case REDUCE_MAX: reduce_max_rows(count, step, j->main.n, x, total); break;
+        case REDUCE_MIN: reduce_min_rows(count, step, j->main.n, x, total); break;
+        default: reduce_add_rows(count, step, j->main.n, x, total);
+    }
+}
+
+/* Outputs side by side along the innermost kept axis are worked on together, so that memory is read as it lies. */
 static void reduce_rows_task(void *context, int64_t t, int worker) {
     const reduce_job *j = context;
-    const int64_t first = data_share(j->outs, j->tasks, t), last = data_share(j->outs, j->tasks, t + 1);
+    int64_t o = data_share(j->outs, j->tasks, t);
+    const int64_t last = data_share(j->outs, j->tasks, t + 1);
+    const reduce_axis side = j->kept ? j->k[0] : (reduce_axis){1, 0, 0};
+    reduce_spot in = reduce_seek(j->r, j->reduced, 0);
+    double total[REDUCE_SIDE];
     (void)worker;
-    for (int64_t o = first; o < last; o++) {
-        int64_t to = 0, none = 0;
-        const float *x = j->x + reduce_offset(j->k, j->kept, o, &to);
-        double total = j->start;
-        for (int64_t q = 0; q < j->over; q++) {
-            const float *row = x + (j->reduced ? reduce_offset(j->r, j->reduced, q, &none) : 0);
-            for (int64_t i = 0; i < j->main.n; i += REDUCE_PIECE) {
-                const int64_t n = j->main.n - i < REDUCE_PIECE ? j->main.n - i : REDUCE_PIECE;
-                total = reduce_join1(j->kind, total, reduce_piece(j, row + i * j->main.a, n));
-            }
-        }
-        reduce_store(j, to, total);
+    while (o < last) {
+        const reduce_spot out = reduce_seek(j->k, j->kept, o);
+        int64_t count = side.n - out.at[0];
+        if (count > last - o) count = last - o;
+        if (count > REDUCE_SIDE) count = REDUCE_SIDE;
+        for (int64_t i = 0; i < count; i++) total[i] = j->start;
+        for (int64_t q = 0; q < j->over; q++, reduce_step(j->r, j->reduced, &in))
+            reduce_some_rows(j, count, side.a, j->x + out.from + in.from, total);
+        for (int64_t i = 0; i < count; i++) reduce_store(j, out.to + i * side.b, total[i]);
+        o += count;
     }
 }
 
@@ -291,9 +354,18 @@ static void reduce_join(int kind, int64_t cols, const float *x, float *acc) {
     }
 }
 
-/* acc[c] = rows 0 .. rows - 1 (at most REDUCE_GROUP) of cols (at most REDUCE_TILE) columns, in blocks of 64. */
+/* acc[c] = rows 0 .. rows - 1 (at most REDUCE_GROUP) of cols (at most REDUCE_TILE) columns, in blocks of 64. A few columns
+   without gaps between the rows are taken as rows of REDUCE_WIDEN times as many columns, whose parts are joined in order. */
 static void reduce_group(const reduce_job *j, int64_t rows, int64_t cols, const float *x, float *acc) {
     float block[REDUCE_TILE];
+    if (cols <= REDUCE_NARROW && j->main.a == cols && rows >= 2 * REDUCE_WIDEN) {
+        const int64_t wide = REDUCE_WIDEN * cols, whole = rows / REDUCE_WIDEN;
+        reduce_columns(j->kind, whole, wide, wide, x, block);
+        reduce_join(j->kind, (rows - whole * REDUCE_WIDEN) * cols, x + whole * wide, block);
+        for (int64_t k = 1; k < REDUCE_WIDEN; k++) reduce_join(j->kind, cols, block + k * cols, block);
+        memcpy(acc, block, (size_t)cols * sizeof *acc);
+        return;
+    }
     for (int64_t r = 0; r < rows; r += ND_ROW_BLOCK) {
         const int64_t count = rows - r < ND_ROW_BLOCK ? rows - r : ND_ROW_BLOCK;
         reduce_columns(j->kind, count, j->main.a, cols, x + r * j->main.a, r ? block : acc);
@@ -301,33 +373,43 @@ static void reduce_group(const reduce_job *j, int64_t rows, int64_t cols, const 
     }
 }
 
+/* Totals to their places in out. */
+static void reduce_place(const reduce_job *j, int64_t cols, const float *total, float *out) {
+    if (j->kind == REDUCE_MEAN)
+        for (int64_t c = 0; c < cols; c++) out[c * j->col.b] = total[c] * j->scale;
+    else if (j->col.b == 1) memcpy(out, total, (size_t)cols * sizeof *out);
+    else
+        for (int64_t c = 0; c < cols; c++) out[c * j->col.b] = total[c];
+}
+
 /* The outputs of one tile of columns of one combination of the kept axes. */
 static void reduce_tile(const reduce_job *j, const float *x, int64_t cols, float *out) {
     float total[REDUCE_TILE], group[REDUCE_TILE];
-    int64_t none = 0;
+    reduce_spot in = reduce_seek(j->r, j->reduced, 0);
     int begun = 0;
-    for (int64_t q = 0; q < j->over; q++) {
-        const float *at = x + reduce_offset(j->r, j->reduced, q, &none);
+    for (int64_t q = 0; q < j->over; q++, reduce_step(j->r, j->reduced, &in)) {
         for (int64_t r = 0; r < j->main.n; r += REDUCE_GROUP) {
             const int64_t rows = j->main.n - r < REDUCE_GROUP ? j->main.n - r : REDUCE_GROUP;
-            reduce_group(j, rows, cols, at + r * j->main.a, begun ? group : total);
+            reduce_group(j, rows, cols, x + in.from + r * j->main.a, begun ? group : total);
             if (begun) reduce_join(j->kind, cols, group, total);
             begun = 1;
         }
     }
-    const float scale = j->kind == REDUCE_MEAN ? j->scale : 1.0f;
-    for (int64_t c = 0; c < cols; c++) out[c * j->col.b] = total[c] * scale;
+    reduce_place(j, cols, total, out);
 }
 
 static void reduce_tiles_task(void *context, int64_t t, int worker) {
     const reduce_job *j = context;
     const int64_t n = j->outs * j->tiles, first = data_share(n, j->tasks, t), last = data_share(n, j->tasks, t + 1);
+    int64_t tile = first % j->tiles;
+    reduce_spot at = reduce_seek(j->k, j->kept, first / j->tiles);
     (void)worker;
     for (int64_t u = first; u < last; u++) {
-        int64_t to = 0;
-        const float *x = j->x + reduce_offset(j->k, j->kept, u / j->tiles, &to);
-        const int64_t c = u % j->tiles * REDUCE_TILE, cols = j->col.n - c < REDUCE_TILE ? j->col.n - c : REDUCE_TILE;
-        reduce_tile(j, x + c, cols, j->out + to + c * j->col.b);
+        const int64_t c = tile * REDUCE_TILE, cols = j->col.n - c < REDUCE_TILE ? j->col.n - c : REDUCE_TILE;
+        reduce_tile(j, j->x + at.from + c, cols, j->out + at.to + c * j->col.b);
+        if (++tile < j->tiles) continue;
+        tile = 0;
+        reduce_step(j->k, j->kept, &at);
     }
 }
 
@@ -352,8 +434,7 @@ static void reduce_all_columns(const nd_call *c, reduce_job *j) {
         if (j->tasks > 1) nd_parallel(j->tasks, reduce_groups_task, j);
         else reduce_groups_task(j, 0, 0);
         for (int64_t g = 1; g < j->groups; g++) reduce_join(j->kind, j->col.n, j->group_sum + g * j->col.n, j->group_sum);
-        const float scale = j->kind == REDUCE_MEAN ? j->scale : 1.0f;
-        for (int64_t i = 0; i < j->col.n; i++) j->out[i * j->col.b] = j->group_sum[i] * scale;
+        reduce_place(j, j->col.n, j->group_sum, j->out);
         return;
     }
     j->tasks = data_tasks(c, work, j->outs * j->tiles);

@@ -40,25 +40,42 @@ static int32_t op_vm_pack(const nd_call *c, void *const *data, void *persist) {
     return ND_OK;
 }
 
-/* Moves one box between two layouts, element by element in the order of the second-to-last call's axes. */
+/* Two axes of a box. An axis that repeats is written once and then doubled; a transposed one is turned in registers. */
+static void vm_move2(vm_convert convert, const int64_t *dims, char *d, const int64_t *d_stride, int64_t d_item, const char *s,
+                     const int64_t *s_stride, int64_t s_item) {
+    if (s_stride[0] == 0 && d_stride[1] == 1 && d_stride[0] == dims[1]) {
+        const size_t row = (size_t)(dims[1] * d_item);
+        convert(dims[1], d, 1, s, s_stride[1]);
+        for (int64_t done = 1; done < dims[0];) {
+            const int64_t more = vm_least(done, dims[0] - done);
+            memcpy(d + (size_t)done * row, d, (size_t)more * row);
+            done += more;
+        }
+    } else if (s_stride[0] == 1 && d_stride[1] == 1 && convert == vm_bits32 && s_stride[1] != 1) {
+        vm_transpose(dims[0], dims[1], (float *)(void *)d, d_stride[0], (const float *)(const void *)s, s_stride[1]);
+    } else if (s_stride[0] == 1 && s_stride[1] != 1) { /* read along the contiguous axis */
+        for (int64_t i = 0; i < dims[1]; i++)
+            convert(dims[0], d + i * d_stride[1] * d_item, d_stride[0], s + i * s_stride[1] * s_item, 1);
+    } else {
+        for (int64_t i = 0; i < dims[0]; i++)
+            convert(dims[1], d + i * d_stride[0] * d_item, d_stride[1], s + i * s_stride[0] * s_item, s_stride[1]);
+    }
+}
+
+/* Moves one box between two layouts. */
 static void vm_move(vm_convert convert, int rank, const int64_t *dims, char *d, const int64_t *d_stride, int64_t d_item,
                     const char *s, const int64_t *s_stride, int64_t s_item) {
     if (rank == 0) {
         convert(1, d, 1, s, 1);
-        return;
-    }
-    if (rank == 1) {
+    } else if (rank == 1) {
         convert(dims[0], d, d_stride[0], s, s_stride[0]);
-        return;
+    } else if (rank == 2) {
+        vm_move2(convert, dims, d, d_stride, d_item, s, s_stride, s_item);
+    } else {
+        for (int64_t i = 0; i < dims[0]; i++)
+            vm_move(convert, rank - 1, dims + 1, d + i * d_stride[0] * d_item, d_stride + 1, d_item,
+                    s + i * s_stride[0] * s_item, s_stride + 1, s_item);
     }
-    if (rank == 2 && s_stride[0] == 1 && s_stride[1] != 1) { /* read along the contiguous axis */
-        for (int64_t i = 0; i < dims[1]; i++)
-            convert(dims[0], d + i * d_stride[1] * d_item, d_stride[0], s + i * s_stride[1] * s_item, 1);
-        return;
-    }
-    for (int64_t i = 0; i < dims[0]; i++)
-        vm_move(convert, rank - 1, dims + 1, d + i * d_stride[0] * d_item, d_stride + 1, d_item,
-                s + i * s_stride[0] * s_item, s_stride + 1, s_item);
 }
 
 typedef struct {
@@ -155,12 +172,14 @@ static void vm_copy_box(vm_worker *w) {
     char *to = vm_address(w, out, w->data[p->n_in]);
     int64_t stride[ND_MAX_RANK];
     vm_box_strides(w, out, stride);
-    if (p->tiled) { /* through a block, so that both memories are walked in order */
+    if (p->tiled && o->item + out->item != 8) { /* through a block, so that both memories are walked in order */
         vm_gather(w, o, from, w->blocks, out->dtype, out->item);
         vm_move(vm_converts[out->dtype][out->dtype], w->rank, w->dims, to, stride, out->item, (const char *)w->blocks,
                 w->dense, out->item);
     } else {
-        vm_gather(w, o, from, (float *)(void *)to, out->dtype, out->item);
+        int64_t source[ND_MAX_RANK];
+        vm_box_strides(w, o, source);
+        vm_move(vm_converts[o->dtype][out->dtype], w->rank, w->dims, to, stride, out->item, from, source, o->item);
     }
 }
 
@@ -187,6 +206,7 @@ static void vm_task(void *context, int64_t task, int worker) {
         if (p->box[axis] > 1) w.axis[w.rank++] = axis;
     w.blocks = (float *)(void *)(job->scratch + worker * p->worker_bytes);
     w.splats = w.blocks + (p->n_blocks + p->n_reg) * p->block;
+    w.slot[0] = w.blocks; /* operands that an opcode does not have are slot 0 */
     for (int r = 0; r < p->n_reg; r++) w.slot[r] = w.blocks + (p->n_blocks + r) * p->block;
     for (int i = 0; i < p->n_const; i++) w.slot[VM_SLOT_CONST + i] = (float *)(uintptr_t)(p + 1) + i * VM_SPLAT;
     const int64_t start = task * job->boxes_per_task, stop = vm_least(start + job->boxes_per_task, p->boxes);
@@ -209,8 +229,9 @@ static int32_t op_vm_run(const nd_call *c, void *const *data, void *scratch, con
     enum { TASK_COST = 32768 }; /* additions that are worth a task */
     const double work = (double)p->size * (double)p->cost;
     int64_t tasks = c->threads > 1 ? 4 * (int64_t)c->threads : 1;
-    if (work < (double)tasks * TASK_COST) tasks = 1 + (int64_t)(work / TASK_COST) / 2;
-    if (tasks > p->boxes || c->threads <= 1) tasks = c->threads <= 1 ? 1 : p->boxes;
+    if (work < (double)tasks * TASK_COST) tasks = (int64_t)(work / TASK_COST);
+    if (tasks > p->boxes) tasks = p->boxes;
+    if (tasks < 1) tasks = 1;
     vm_job job = {p, data, scratch, (p->boxes + tasks - 1) / tasks};
     tasks = (p->boxes + job.boxes_per_task - 1) / job.boxes_per_task;
     if (tasks == 1) vm_task(&job, 0, 0);

@@ -2,14 +2,14 @@
  *
  * Adjacent axes that every operand walks as one are merged. The space is then cut into boxes of at most `block` elements:
  * whole trailing axes and a piece of the next, so that a box is one stretch of every dense operand. Where an input lies
- * transposed (another axis is its contiguous one), boxes are square tiles over these two axes instead.
+ * transposed (another axis is its contiguous one), boxes are tiles over these two axes instead.
  */
 enum {
     VM_MAX_IN = 24, VM_MAX_OUT = 8, VM_MAX_REG = 32, VM_MAX_CONST = 64, VM_MAX_CODE = 512, VM_WORDS = 5,
     VM_AT_IN = 64, VM_AT_CONST = 128, /* operands in the code: registers from 0, inputs from 64, constants from 128 */
     VM_SLOT_IN = VM_MAX_REG, VM_SLOT_OUT = VM_SLOT_IN + VM_MAX_IN, VM_SLOT_CONST = VM_SLOT_OUT + VM_MAX_OUT,
     VM_SLOTS = VM_SLOT_CONST + VM_MAX_CONST,
-    VM_BLOCK = 1024, VM_COPY_BLOCK = 16384, VM_TILE = 32, VM_SPLAT = 16 /* floats: one vector of any width */
+    VM_BLOCK = 1024, VM_COPY_BLOCK = 16384, VM_TILE_ROWS = 16, VM_TILE_COLS = 64, VM_SPLAT = 16 /* floats: one vector of any width */
 };
 
 /* How an input reaches the kernels: in place; gathered into a block for each box, or once; or as one number. */
@@ -57,9 +57,10 @@ static void vm_collapse(const nd_call *c, vm_plan *p) {
     }
 }
 
-/* The axis, other than the last, along which some input is contiguous while it jumps along the last; -1: none. */
+/* The axis, other than the last, along which some input is contiguous while it jumps along the last; -1: none, or the
+   last axis is so short that whole rows make good boxes. */
 static int vm_transposed_axis(const vm_plan *p) {
-    for (int i = 0; i < p->n_in && p->size > VM_BLOCK; i++) {
+    for (int i = 0; i < p->n_in && p->size > VM_BLOCK && p->dims[p->rank - 1] > VM_TILE_COLS; i++) {
         const int64_t *stride = p->in[i].stride, last = stride[p->rank - 1];
         if (last == 0 || last == 1) continue;
         for (int axis = p->rank - 2; axis >= 0; axis--)
@@ -75,8 +76,8 @@ static void vm_cut(vm_plan *p) {
     const int across = vm_transposed_axis(p);
     p->tiled = across >= 0;
     if (p->tiled) {
-        p->box[across] = vm_least(VM_TILE, p->dims[across]);
-        p->box[p->rank - 1] = vm_least(VM_TILE, p->dims[p->rank - 1]);
+        p->box[across] = vm_least(VM_TILE_ROWS, p->dims[across]);
+        p->box[p->rank - 1] = vm_least(VM_TILE_COLS, p->dims[p->rank - 1]);
     } else {
         int64_t inner = 1;
         for (int axis = p->rank - 1; axis >= 0; axis--) {

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...autograd.ops.shape import Key, _basic
 
-__all__ = ["select_getitem", "select_put", "single_array", "slices", "with_runs"]
+__all__ = ["select_getitem", "select_put"]
 
 Shape = tuple[int, ...]
 
@@ -124,7 +124,7 @@ def _put_slices(b: Any, g: Any, key: Any, out: Any) -> None:
     start, step, length = found
     if g.shape != tuple(length):
         g = b.apply("reshape", [g], {"shape": tuple(length)})
-    b.emit("put_slice", [g], {"start": start, "step": step, "shape": out.shape}, [out])
+    b.emit("put_slice", [g], {"start": tuple(start), "step": tuple(step), "shape": tuple(out.shape)}, [out])
 
 
 def select_put(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:

@@ -56,7 +56,7 @@ def _gemm_cost(attrs: dict[str, Any], ins: Any, outs: Any) -> float:
 
 
 GEMM = PlanOp(
-    "gemm", _gemm, _gemm_metas, {"act": ACTS, "alpha": "f"}, dense=(2, 3), inplace=(3,), bound=2e-5, cost=_gemm_cost,
+    "gemm", _gemm, _gemm_metas, {"act": ACTS, "alpha": "f"}, dense=(2, 3), inplace=(3,), spare=(1,), bound=2e-5, cost=_gemm_cost,
     doc="out = act(pre), pre = alpha a b + addend + bias; inputs a, b, bias or None, addend or None; outputs out, pre")
 
 
@@ -85,7 +85,7 @@ def _bias_act_bwd_metas(attrs: dict[str, Any], g: Meta, saved: Meta) -> list[Met
 
 
 BIAS_ACT = PlanOp(
-    "bias_act", _bias_act, _bias_act_metas, {"act": ACTS}, inplace=(0,), bound=2e-6,
+    "bias_act", _bias_act, _bias_act_metas, {"act": ACTS}, inplace=(0,), spare=(1,), bound=2e-6,
     cost=lambda attrs, ins, outs: 2.0 * float(np.prod(outs[0][0], dtype=float)),
     doc="out = act(pre), pre = x + bias; inputs x [*, n], bias [n] or None; outputs out, pre")
 BIAS_ACT_BWD = PlanOp(

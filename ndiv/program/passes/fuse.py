@@ -51,9 +51,8 @@ class _Fusion:
             for v in e.reads() if e is not None else ():
                 self.readers.setdefault(v, set()).add(at)
         for at, e in enumerate(self.eqns):
-            if e is not None and e.op == "vm":
-                while self.absorb(at):
-                    pass
+            while e is not None and e.op == "vm" and self.absorb(at):
+                e = self.eqns[at]  # gone when it moved up to its producer
         eqns = [x for at, e in enumerate(self.eqns) for x in (*self.before.get(at, ()), e) if x is not None]
         return finish(self.program, eqns, {})
 
@@ -74,8 +73,8 @@ class _Fusion:
         for v in dict.fromkeys(e.reads()):
             made = self.maker.get(v)
             producer = self.eqns[made] if made is not None else None
-            if producer is None or made is None or v.shape != e.outputs[0].shape:
-                continue
+            if producer is None or made is None or v not in producer.outputs or v.shape != e.outputs[0].shape:
+                continue  # (a view put before an operation is made there, but not by it)
             if producer.op == "vm" and self.merge(made, producer, e, at):
                 return True
             if producer.op == "reshape" and self.merge_through(made, producer, e, at):
@@ -96,9 +95,12 @@ class _Fusion:
     def merge(self, made: int, p: Eqn, e: Eqn, at: int) -> bool:
         """e with p inside it."""
         kept = self.kept(p, at)
-        if kept is None:
+        if kept is not None:
+            return self.replace(made, p, list(p.inputs), list(p.outputs), kept, e, at)
+        if any(self.maker.get(x, -1) >= made for x in e.reads() if x not in p.outputs):
             return False
-        return self.replace(made, p, list(p.inputs), list(p.outputs), kept, e, at)
+        kept = [out for out in p.outputs if out in self.results or self.readers.get(out, set()) - {at}]
+        return self.replace(made, p, list(p.inputs), list(p.outputs), kept, e, at, made)
 
     def merge_through(self, view: int, reshape: Eqn, e: Eqn, at: int) -> bool:
         """e with the operation behind a reshape inside it: every array that it reads is then reshaped in its place."""
@@ -126,12 +128,14 @@ class _Fusion:
         self.eqns[view] = None
         for v in views:
             self.before.setdefault(at, []).append(v)
+            self.maker[v.outputs[0]] = at
             self.readers.setdefault(v.inputs[0], set()).discard(made)
             self.readers[v.inputs[0]].add(at)
         return True
 
-    def replace(self, made: int, p: Eqn, inputs: list[Value], results: list[Value], kept: list[Value], e: Eqn, at: int) -> bool:
-        """Put the merged operation in e's place: p reads ``inputs``, and e knows p's outputs as ``results``."""
+    def replace(self, made: int, p: Eqn, inputs: list[Value], results: list[Value], kept: list[Value], e: Eqn, at: int,
+                to: int | None = None) -> bool:
+        """Put the merged operation in e's place, or at ``to``: p reads ``inputs``, and e knows p's outputs as ``results``."""
         together = list(dict.fromkeys([*inputs, *(x for x in e.inputs if x not in results)]))
         if not together:
             return False
@@ -143,15 +147,17 @@ class _Fusion:
             new = Eqn("vm", together, assemble(steps, outputs), [*e.outputs, *kept], e.line)
         except ValueError:  # too many inputs, outputs or registers
             return False
-        self.eqns[made], self.eqns[at] = None, new
+        place = at if to is None else to
+        self.eqns[made] = self.eqns[at] = None
+        self.eqns[place] = new
         for x in p.inputs:
             self.readers.get(x, set()).discard(made)
         for x in e.inputs:
             self.readers.get(x, set()).discard(at)
         for x in together:
-            self.readers.setdefault(x, set()).add(at)
-        for v in kept:
-            self.maker[v] = at
+            self.readers.setdefault(x, set()).add(place)
+        for v in new.outputs:
+            self.maker[v] = place
         return True
 
 

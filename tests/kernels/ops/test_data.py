@@ -216,6 +216,39 @@ def test_argsort_is_stable_and_sorts(values):
     order = run("argsort", [x], dim=0)
     np.testing.assert_array_equal(order, np.argsort(x, kind="stable"))
 
+def on_threads(function):
+    """What ``function`` gives on one thread and on three, which must be the same bits."""
+    lib = native._need()
+    before = lib.nd_threads()
+    try:
+        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
+    finally:
+        lib.nd_set_threads(before)
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_threads_change_nothing():
+    index = np.random.default_rng(0).integers(0, 60, (70, 60, 40))
+    x = numbers((70, 60, 40))
+    on_threads(lambda: [
+        run("cat", [x, x.transpose(0, 1, 2)[:, ::-1]], dim=1), run("cat", [x.T, x.T], dim=0),
+        run("put_slice", [x], start=(3, 59, 1), step=(1, -1, 2), shape=(80, 60, 90)),
+        run("put_slice", [x[:1]], start=(0, 5, 0), step=(1, 1, 1), shape=(1, 3000, 40)),
+        run("take", [x, index[0, 0]], n=60, inner=40, run=1, shape=(70, 40, 40)),
+        run("take_add", [x, index[0, :, 0] // 2], n=31, inner=40, run=1, shape=(70, 31, 40)),
+        run("gather", [x, index], dim=1), run("scatter_add", [x, index], dim=1, size=60),
+        run("cumsum", [x], dim=1), run("cumsum", [x], dim=2), run("argsort", [x], dim=1), run("argsort", [x.reshape(70, -1)], dim=1)])
+    lib = native._need()
+    index[69, 59, 39] = 60
+    lib.nd_set_threads(3)
+    try:
+        for name, attrs in (("gather", {"dim": 1}), ("scatter_add", {"dim": 1, "size": 60})):
+            with pytest.raises(ShapeError, match="status -3"):
+                run(name, [x, index], **attrs)
+    finally:
+        lib.nd_set_threads(1)
+
 
 # refusals ---------------------------------------------------------------------------------------------------------------
 

@@ -173,6 +173,24 @@ def test_in_place_exchanged_and_left_alone(name):
     for a, b in zip(outs, [before[0], *before[2:]], strict=True):
         np.testing.assert_array_equal(a, b)
 
+def on_threads(function):
+    """What ``function`` gives on one thread and on three, which must be the same bits."""
+    lib = native._need()
+    before = lib.nd_threads()
+    try:
+        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
+    finally:
+        lib.nd_set_threads(before)
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_threads_change_nothing():
+    arrays = [abs(numbers(200_001, k)) for k in range(5)]
+    h = np.full(8, 0.5)
+    on_threads(lambda: [a for name, n, count in (("adamw", 4, 8), ("adamw_amsgrad", 5, 8), ("sgd", 3, 6), ("rmsprop", 5, 6))
+                        for a in step(name, arrays[:n], h[:count], None, True)])
+
 
 def test_infinite_gradients_pass_without_harm():
     """Nothing but inf and NaN comes of them."""

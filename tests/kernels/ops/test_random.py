@@ -46,6 +46,28 @@ def test_dropout_in_place():
     call_op("dropout", [x, rng], [x], encode(OP, {"p": 0.3, "offset": 0}))
     np.testing.assert_array_equal(x, want)
 
+def on_threads(function):
+    """What ``function`` gives on one thread and on three, which must be the same bits."""
+    lib = native._need()
+    before = lib.nd_threads()
+    try:
+        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
+    finally:
+        lib.nd_set_threads(before)
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_threads_change_nothing():
+    x, rng = np.random.default_rng(1).normal(size=300_001).astype(np.float32), np.array([3, 4])
+
+    def draw():
+        out = np.empty_like(x)
+        call_op("dropout", [x, rng], [out], encode(OP, {"p": 0.3, "offset": 9}))
+        return [out]
+
+    on_threads(draw)
+
 
 F, R = np.zeros((3, 4), np.float32), np.zeros(2, np.int64)
 

@@ -240,6 +240,27 @@ def test_sumsq_scale_says_when_a_step_must_be_left_out(value):
                  PLAN_OPS["sumsq_scale"].reference(bad[1:], bad[:1], max_norm=1.0)):
         assert np.isnan(part[1])
 
+def on_threads(function):
+    """What ``function`` gives on one thread and on three, which must be the same bits."""
+    lib = native._need()
+    before = lib.nd_threads()
+    try:
+        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
+    finally:
+        lib.nd_set_threads(before)
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_threads_change_nothing():
+    x = numbers((60, 70, 40), 9)
+    rows = x.reshape(-1, 16)
+    on_threads(lambda: [
+        *(run(name, [a], dims=dims, keepdim=False) for name in ("sum", "mean", "amax") for dims in subsets(3)
+          for a in (x, x.transpose(2, 0, 1), x[::2, ::-1])),
+        *(run(name, [rows], dims=dims, keepdim=False) for name in ("sum", "amin") for dims in subsets(2)),
+        run("argmax", [x], dim=0), run("argmax", [x], dim=2), run("sumsq_scale", [None, x, rows, x[0, 0]], max_norm=1.0)])
+
 
 F, O, N = np.zeros((3, 4), np.float32), np.zeros(4, np.float32), np.zeros(2)
 REFUSED = {

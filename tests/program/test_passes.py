@@ -1,0 +1,162 @@
+"""Passes: each keeps what a program computes, to the bit, on random programs; and does what it is for on small ones."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ndiv
+from ndiv.program.checker import check_program
+from ndiv.program.executable import Executable
+from ndiv.program.passes import PASSES, run_passes
+from ndiv.program.trace import trace
+
+F = np.float32
+
+
+KINDS = ["add", "mul", "tanh", "relu", "one", "transpose", "reshape", "sum", "matmul", "cat", "softmax", "slice", "where",
+         "expand", "square"]
+
+
+def operation(rng, values):
+    """One more value from those that are there."""
+    x, y, kind = rng.choice(values), rng.choice(values), rng.choice(KINDS)
+    if kind in ("add", "mul", "where"):
+        y = y if y.shape == x.shape else y.sum()
+        return x + y if kind == "add" else x * y if kind == "mul" else ndiv.where(x > 0.1, x, y)
+    if kind == "transpose":
+        return x.swapaxes(0, 1)
+    if kind == "reshape":
+        return x.reshape((-1, 2)) if x.shape[0] * x.shape[1] % 2 == 0 else x.reshape((1, -1))
+    if kind == "sum":
+        return x.sum(rng.randint(0, 1), True)
+    if kind == "matmul":
+        return (x.swapaxes(0, 1) @ x).swapaxes(0, 1) if rng.random() < 0.5 else x @ x.swapaxes(0, 1)
+    if kind == "cat":
+        return ndiv.cat([x, x * 0.5], dim=rng.randint(0, 1))
+    if kind == "slice":
+        return x[: max(x.shape[0] - 1, 1), ::-1]
+    if kind == "expand":
+        return ndiv.expand(x[:1], (3, x.shape[1]))
+    return {"tanh": lambda: ndiv.tanh(x), "relu": lambda: ndiv.relu(x), "one": lambda: x * 1.0 / 1.0,
+            "softmax": lambda: ndiv.softmax(x, 1), "square": lambda: ndiv.exp(-(x * x))}[kind]()
+
+
+def random_program(seed, length):
+    """A random function of one array, traced."""
+
+    def f(x):
+        rng = random.Random(seed)  # the same choices in both traces
+        values = [x]
+        for _ in range(length):
+            new = operation(rng, values)
+            if new.shape[0] * new.shape[1] <= 200:
+                values.append(new)
+        return values[-1], values[len(values) // 2], sum((v.sum() for v in values[1:]), x.sum())
+
+    return trace(f, (np.linspace(-1, 1, 12, dtype=F).reshape(3, 4),), "random").program
+
+
+programs = st.builds(random_program, st.integers(0, 10**6), st.integers(1, 12))
+
+
+def results(program, x):
+    return Selected(program)([x])
+
+
+class Selected(Executable):
+    """An executable of a program to which the passes given were applied already; selection is all that is added."""
+
+    def __init__(self, program):
+        super().__init__(program, engine="numpy", passes=("select",))
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs, st.sampled_from(["fold", "cse", "absorb_transposes", "dce"]))
+def test_passes_before_selection_keep_the_bits(program, name):
+    x = np.linspace(-2, 1, 12, dtype=F).reshape(3, 4)
+    before = results(program, x)
+    after = results(check_program(PASSES[name](program)), x)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs)
+def test_all_passes_together_keep_the_numbers_on_both_engines(program):
+    x = np.linspace(-2, 1, 12, dtype=F).reshape(3, 4)
+    before = results(program, x)
+    for engine in ("numpy", None):
+        for a, b in zip(before, Executable(program, engine=engine)([x]), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * max(1.0, float(np.abs(a).max(initial=0))))
+
+
+def ops(f, *arrays, only=None):
+    p = trace(f, arrays, "f").program
+    return [e.op for e in run_passes(p, only).eqns]
+
+
+X = np.linspace(-1, 1, 6, dtype=F).reshape(2, 3)
+
+
+def test_dead_code_and_its_constants_go():
+    def f(x):
+        (x * np.arange(3, dtype=F)).sum()
+        return x + 1
+
+    p = trace(f, (X,), "f").program
+    extra = p.replace(eqns=p.eqns, outputs=p.outputs)
+    assert [e.op for e in PASSES["dce"](extra).eqns] == ["add"]
+
+
+def test_equal_expressions_are_computed_once():
+    assert ops(lambda x: ndiv.exp(x) + ndiv.exp(x), X, only=["cse"]) == ["exp", "add"]
+
+
+def test_different_random_numbers_are_not_merged():
+    assert ops(lambda x: ndiv.dropout(x) + ndiv.dropout(x), X, only=["cse"]) == ["dropout", "dropout", "add"]
+
+
+@pytest.mark.parametrize("f", [lambda x: x * 1.0, lambda x: x / 1, lambda x: x.reshape((2, 3)), lambda x: x.swapaxes(0, 1).swapaxes(0, 1),
+                               lambda x: x[:, :], lambda x: ndiv.expand(x, (2, 3))])
+def test_what_changes_nothing_is_folded(f):
+    assert ops(f, X, only=["fold", "dce"]) == []
+
+
+def test_adding_zero_is_not_folded_since_it_changes_the_sign_of_zero():
+    assert ops(lambda x: x + 0.0, X, only=["fold"]) == ["add"]
+
+
+def test_constants_are_computed_when_compiling():
+    assert ops(lambda x: x + ndiv.tensor(np.ones(3, F)).exp() * 2.0, X, only=["fold", "dce"]) == ["add"]
+
+
+def test_elementwise_chains_become_one_instruction():
+    assert ops(lambda x: ndiv.tanh(x * 2.0 + 1.0) / (1.0 + ndiv.exp(-x)), X) == ["vm"]
+    assert ops(lambda x: (ndiv.tanh(x), ndiv.exp(ndiv.tanh(x))), X) == ["vm"]
+
+
+def test_a_chain_is_fused_through_a_reshape():
+    assert ops(lambda x: ndiv.exp((x * 2.0).reshape((6,))), X) == ["reshape", "vm"]
+
+
+def test_a_result_that_is_needed_earlier_stays_in_order():
+    found = ops(lambda x: (ndiv.exp(x) @ np.ones((3, 2), F)).sum() + ndiv.exp(x), X)
+    assert found.count("vm") == 2
+
+
+def test_a_linear_layer_is_one_product():
+    layer = ndiv.nn.Linear(3, 4, activation="relu")
+    assert [o for o in ops(lambda x: layer(x), X) if o not in ("permute", "reshape")] == ["gemm"]
+
+
+def test_the_gradient_of_a_weight_is_a_product_in_its_own_layout():
+    w = ndiv.nn.Parameter(np.ones((4, 3), F))
+
+    def f(x):
+        return (x @ w.swapaxes(0, 1)).swapaxes(0, 1)
+
+    found = [e for e in run_passes(trace(f, (X,), "f").program).eqns if e.op == "gemm"]
+    assert len(found) == 1 and found[0].outputs[0].shape == (4, 2)
