@@ -77,8 +77,8 @@ static inline int64_t nd_size(const nd_view *v) {
 /* Row-major without gaps (axes of length 1 may have any stride; so may anything in an empty view). */
 static inline int nd_dense(const nd_view *v) {
     int64_t expect = 1;
+    if (nd_size(v) == 0) return 1;
     for (int i = v->rank - 1; i >= 0; i--) {
-        if (v->dims[i] == 0) return 1;
         if (v->dims[i] != 1 && v->strides[i] != expect) return 0;
         expect *= v->dims[i];
     }

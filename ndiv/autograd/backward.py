@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import random
 from ..errors import ShapeError
 from .primitive import Like, Primitive
 from .tape import Node, _mode, enable_grad, nodes_behind
@@ -68,6 +69,7 @@ def pull(outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: Sequence[T
     With ``wanted``, exactly those tensors (leaves or not), None where nothing flows; ``stop`` then keeps the walk
     from going further back than them. ``watch(node, cotangents)`` is called after each node, for diagnostics.
     """
+    create_graph = create_graph or random.is_traced()  # a gradient inside a compiled function is part of its program
     cots: dict[Any, Any] = {}  # Node -> cotangent (list of them for several outputs); leaf Tensor -> cotangent
     for out, gradient in zip(outputs, gradients, strict=True):
         _add(cots, out.node if out.node is not None else out, out.slot, _seed(out, gradient, create_graph))
@@ -171,8 +173,9 @@ def _rewrap(node: Node, i: int) -> Any:
 
 def _through_decomposition(prim: Primitive, inputs: Sequence[Any], node: Node, g: Any, create_graph: bool) -> list[Any]:
     """Gradient of a composite by differentiating its decomposition (its inputs are all saved for this)."""
-    wanted = [i for i, p in enumerate(node.parents) if p is not None]
     args = list(inputs)
+    # a trace has a parent for every input; whole numbers and truth values among them carry no gradient
+    wanted = [i for i, p in enumerate(node.parents) if p is not None and args[i].dtype.kind in "fc"]
     # fresh names for the inputs, so that pulling stops at them
     local = {i: args[i] * 1.0 if create_graph else Tensor(args[i], True) for i in wanted}
     for i, t in local.items():

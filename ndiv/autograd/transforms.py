@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import random
 from ..errors import ShapeError
 from .backward import pull
-from .tape import enable_grad
+from .tape import enable_grad, stopped
 from .tensor import Tensor, tensor
 
 __all__ = ["grad", "hessian", "jvp", "value_and_grad", "vjp"]
@@ -22,7 +23,13 @@ __all__ = ["grad", "hessian", "jvp", "value_and_grad", "vjp"]
 def _leaf(value: Any) -> Tensor:
     """A Tensor that the function may be differentiated by; Tensors already in a graph stay connected."""
     if isinstance(value, Tensor):
-        return value if value.requires_grad else Tensor(value.data, True)
+        if value.requires_grad:
+            return value
+        if not random.is_traced():
+            return Tensor(value.data, True)
+        leaf: Tensor = stopped(value)  # in a trace it stays the value that it is
+        leaf.requires_grad = leaf.node.needs = True
+        return leaf
     return tensor(value, requires_grad=True)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..errors import NdivError, TraceBreak
+from ..errors import ConfigError, TraceBreak
 from .executable import Executable
 from .passes.narrow import narrow
 from .trace import Traced, trace
@@ -112,5 +112,5 @@ def compile(f: Callable[..., Any]) -> Compiled:
     0.0
     """
     if not callable(f):
-        raise NdivError(f"compile takes a function, not {type(f).__name__}", value=f, hint="give a function of Tensors")
+        raise ConfigError(f"compile takes a function, not {type(f).__name__}", value=f, hint="give a function of Tensors")
     return Compiled(f)

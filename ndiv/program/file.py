@@ -29,6 +29,7 @@ _LIMIT = 100  # inputs, outputs: more is no model of ours
 
 def write(path: Any, executable: Any, facts: dict[str, Any]) -> None:
     """Write an executable whose states are constants. ``facts``: what `LoadedModel` needs to know of the model."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     plan = executable.plan
@@ -44,7 +45,7 @@ def write(path: Any, executable: Any, facts: dict[str, Any]) -> None:
     try:
         save_file(tensors, str(partial), {"ndiv": json.dumps(meta), "program": executable.program.text(lines=True)})
         partial.replace(path)
-    except OSError as cause:
+    except (OSError, SafetensorError) as cause:
         raise FileError(f"could not write {path}: {cause}", value=str(path),
                         hint="check the folder and the free space") from None
 

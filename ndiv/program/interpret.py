@@ -6,6 +6,7 @@ to be fast; it is made to be obviously right. Slots are NumPy arrays in the orde
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from ..errors import FileError, ShapeError
 from .ops import PLAN_OPS
 from .ops.record import decode
-from .plan import ARENA, Instruction, Plan, PlanValue, parse
+from .plan import ARENA, SLOT, Instruction, Plan, PlanValue, parse
 
 __all__ = ["Interpreter"]
 
@@ -30,10 +31,12 @@ class Interpreter:
 
     def __init__(self, raw: bytes) -> None:
         self.plan: Plan = parse(raw)
-        self.arena = np.zeros(self.plan.arena, np.uint8)
+        self.own = threading.local()  # an arena for each thread, so that threads may share an interpreter
         self.steps: list[tuple[Instruction, Callable[..., Any] | None, dict[str, Any]]] = []
         for i in self.plan.instructions:
             if i.op == "scan":
+                if len(i.attrs) != 2 or not 0 <= i.attrs[0] <= 1 << 32 or not 0 <= i.attrs[1] <= len(self.plan.instructions):
+                    raise FileError("the plan is broken: a loop without a body", value=i.attrs, hint="export the model again")
                 self.steps.append((i, None, {}))
                 continue
             if i.op not in PLAN_OPS:
@@ -41,9 +44,28 @@ class Interpreter:
                                 hint="use the version of ndiv that wrote it, or a newer one")
             try:
                 attrs = decode(PLAN_OPS[i.op], i.attrs)
-            except ValueError as cause:
-                raise FileError(f"the plan is broken: {cause}", value=i.op, hint="export the model again") from None
+                self.check(i, attrs)
+            except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as cause:
+                raise FileError(f"the plan is broken at {i.op}: {cause}", value=i.op, hint="export the model again") from None
             self.steps.append((i, PLAN_OPS[i.op].reference, attrs))
+
+    def check(self, i: Instruction, attrs: dict[str, Any]) -> None:
+        """ValueError where the operands of an instruction do not fit its operation, or it writes what must not change."""
+        values = self.plan.values
+
+        def meta(v: int | None) -> Any:
+            return None if v is None else (values[v].shape, values[v].dtype)
+
+        expected = PLAN_OPS[i.op].metas(attrs, *map(meta, i.inputs))
+        if len(expected) != len(i.outputs):
+            raise ValueError(f"{len(i.outputs)} outputs in the place of {len(expected)}")
+        for v, want in zip(i.outputs, expected, strict=True):
+            if v is None:
+                continue
+            if want is None or (tuple(want[0]), np.dtype(want[1])) != meta(v):
+                raise ValueError(f"an output is {meta(v)} and should be {want}")
+            if values[v].region == SLOT and self.plan.slots[values[v].slot].kind in ("input", "constant"):
+                raise ValueError("it writes an input or a constant")
 
     def run(self, slots: Sequence[np.ndarray]) -> None:
         """Run all instructions; outputs and states are written in place."""
@@ -77,13 +99,24 @@ class Interpreter:
              t: int) -> None:
         """One instruction, in iteration ``t`` of the loop around it."""
         inputs = [None if v is None else self.array(self.plan.values[v], memory, t) for v in i.inputs]
-        result = reference(*inputs, **attrs)
+        try:
+            result = reference(*inputs, **attrs)
+        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as cause:
+            raise ShapeError(f"the plan failed at {i.op}: {cause}", value=i.op,
+                             hint="an index or a number in its inputs is out of range") from None
         results = result if isinstance(result, tuple) else (result,)
         fresh = [np.array(r, copy=True) if r is not None else None for r in results]  # a view of what is overwritten below
         for v, r in zip(i.outputs, fresh, strict=True):
             if v is not None and r is not None:
                 out = self.array(self.plan.values[v], memory, t)
                 out[...] = r.reshape(out.shape)
+
+    @property
+    def arena(self) -> np.ndarray:
+        """This thread's arena."""
+        if not hasattr(self.own, "arena"):
+            self.own.arena = np.zeros(self.plan.arena, np.uint8)
+        return self.own.arena
 
     def array(self, v: PlanValue, memory: list[np.ndarray], t: int) -> np.ndarray:
         """The view that a value is."""

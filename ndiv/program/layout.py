@@ -68,9 +68,15 @@ def view(layout: Layout, e: Eqn) -> Layout | None:
     if e.op == "reshape":
         strides = _reshaped(layout.shape, layout.strides, e.outputs[0].shape)
         return None if strides is None else Layout(layout.root, layout.offset, e.outputs[0].shape, strides)
-    after: Any = (np.transpose(shadow, e.attrs["dims"]) if e.op == "permute"
-                  else np.broadcast_to(shadow, e.attrs["shape"]) if e.op == "expand" else shadow[e.attrs["key"].key])
-    return _like(layout, shadow, np.asarray(after) if not isinstance(after, np.ndarray) else after)
+    after = (np.transpose(shadow, e.attrs["dims"]) if e.op == "permute"
+             else np.broadcast_to(shadow, e.attrs["shape"]) if e.op == "expand" else _taken(shadow, e.attrs["key"].key))
+    return _like(layout, shadow, after)
+
+
+def _taken(shadow: np.ndarray, key: Any) -> np.ndarray:
+    """shadow[key], a view even where it is one element (without the ellipsis NumPy would copy that one out)."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return shadow[parts if any(p is Ellipsis for p in parts) else (*parts, Ellipsis)]
 
 
 def broadcast(layout: Layout, shape: tuple[int, ...]) -> Layout:

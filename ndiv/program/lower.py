@@ -249,7 +249,7 @@ class _Lowering:
 
 def copy_op(layout: Layout) -> tuple[str, dict[str, Any]]:
     """The operation that copies strided memory of this type to dense memory."""
-    if layout.root.dtype == F32:
+    if layout.root.dtype == F32 or not layout.shape:
         from .ops.vm import COPY
 
         return "vm", COPY

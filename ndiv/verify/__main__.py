@@ -1,4 +1,4 @@
-"""``python -m ndiv.verify ops | lint | mutate``: tables of what is verified, with exit status 1 when anything is wrong."""
+"""``python -m ndiv.verify ops | lint | mutate | files``: tables of what is verified, with exit status 1 when anything is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the three commands; returns 0 when all is well, else 1."""
+    """Run one of the commands; returns 0 when all is well, else 1."""
     parser = argparse.ArgumentParser(prog="python -m ndiv.verify", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ops = commands.add_parser("ops", help="every op against its own derivative, first and second order")
@@ -16,8 +16,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("lint", help="what the registry declares: samples, bad cases, layouts, exports")
     mutate = commands.add_parser("mutate", help="wrong gradient rules, made automatically; the checks must reject all")
     mutate.add_argument("names", nargs="*", metavar="OP", help="ops whose rules are changed (default: all)")
+    files = commands.add_parser("files", help="model files with bytes changed: each must be refused with E0006, or be harmless")
+    files.add_argument("count", nargs="?", type=int, default=10000, help="files to make (default 10000)")
+    files.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
+    if args.command == "files":
+        return _files(args.count, args.seed)
     return {"ops": _ops, "lint": _lint, "mutate": _mutate}[args.command](getattr(args, "names", []))
+
+
+def _files(count: int, seed: int) -> int:
+    from . import files
+
+    ends, findings = files.run(count, seed)
+    print(f"{count} files: " + ", ".join(f"{n} {what}" for what, n in ends.most_common()) + f"; {len(findings)} findings")
+    for finding in findings[:20]:
+        print(f"  {finding}")
+    return 1 if findings else 0
 
 
 def _ops(names: Sequence[str]) -> int:

@@ -24,6 +24,12 @@ typedef struct {
     uint64_t stream; /* added to the one in the state */
 } att_problem;
 
+/* The log of a sum of exponentials whose largest exponent is top (in units of log 2); 0 where the sum is empty. */
+static inline vf att_lse(vf top, vf sum) {
+    const vf y = vf_fma(top, vf_set1((float)nd_att_ln2), v_log1p(vf_sub(sum, vf_set1(1.0f))));
+    return vf_blend(vf_eq(sum, vf_set1(0.0f)), vf_set1(0.0f), y);
+}
+
 /* The product of two lengths, or -1 when it is too large. */
 static inline int64_t att_times(int64_t a, int64_t b) {
     if (a < 0 || b < 0) return -1;

@@ -6,11 +6,17 @@ enum { ND_ATT_QUERIES = 48, ND_ATT_STEP = 128 /* keys of one chain; their rows o
 /* Queries of one task, keys of one block, the stride of a row of scores; then offsets within a worker's scratch, and its
    size, in floats. */
 typedef struct {
-    int64_t chunk, keys, lds, packed_k, packed_v, s, o, top, sum, line, size;
+    int64_t chunk, keys, lds, packed_k, packed_v, queries, s, o, top, sum, line, size;
 } att_fwd_layout;
+
+/* Whether attention_short.h does it. */
+static inline int att_is_short(const att_problem *a) {
+    return a->lk > 0 && a->lk <= ND_ATT_KEYS && a->mask_dtype < 0 && a->p == 0.0;
+}
 
 static att_fwd_layout att_fwd_plan(const att_problem *a, int threads) {
     att_fwd_layout p;
+    const int is_short = att_is_short(a);
     const int64_t most = 4 * (int64_t)threads, wanted = a->heads >= most ? 1 : (most + a->heads - 1) / (a->heads + !a->heads);
     int64_t chunk = threads == 1 ? a->lq : (a->lq + wanted - 1) / wanted;
     if (chunk < 2 * ND_ATT_QUERIES) chunk = 2 * ND_ATT_QUERIES;
@@ -21,9 +27,10 @@ static att_fwd_layout att_fwd_plan(const att_problem *a, int threads) {
     const int64_t wide = att_round16(a->dv);
     p.packed_k = 0;
     p.packed_v = p.packed_k + p.keys * a->d;
-    p.s = p.packed_v + (att_in_place(a->dv, a->v.cs) ? 0 : p.keys * wide);
-    p.o = p.s + ND_ATT_QUERIES * p.lds;
-    p.top = p.o + (a->dv % 16 ? ND_ATT_QUERIES * wide : 0);
+    p.queries = p.packed_v + (att_in_place(a->dv, a->v.cs) ? 0 : p.keys * wide);
+    p.s = p.queries + (is_short ? ND_ATT_PANEL * a->d : 0);
+    p.o = p.s + (is_short ? ND_ATT_PANEL : ND_ATT_QUERIES) * p.lds;
+    p.top = p.o + (a->dv % 16 ? (is_short ? ND_ATT_PANEL : ND_ATT_QUERIES) * wide : 0);
     p.sum = p.top + p.chunk;
     p.line = p.sum + p.chunk;
     p.size = att_round16(p.line + 5 * ND_ATT_KEYS + 64);
@@ -68,6 +75,8 @@ typedef struct {
     att_rows values; /* of the block of keys k0 .. k0 + count - 1 */
     int64_t k0, count;
 } att_fwd_head;
+
+#include "attention_short.h"
 
 /* Probabilities of one row before the division: e^(score - top) for n keys, zeros up to `cols`; moves *top, adds to *sum.
    Returns the factor for what was summed with the old top. */
@@ -153,15 +162,11 @@ static void att_fwd_tile(const att_fwd_head *h, int64_t first, int64_t rows) {
     if (!direct) att_copy_rows(rows, a->dv, o, wide, out, a->dv);
 }
 
-/* The log of each sum of exponentials, 0 where there are none. */
 static void att_write_lse(const att_fwd_head *h, int64_t rows, float *lse) {
     const float *top = h->scratch + h->p->top, *sum = h->scratch + h->p->sum;
-    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), ln2 = vf_set1((float)nd_att_ln2);
     for (int64_t i = 0; i < rows; i += ND_W) {
         const int left = rows - i < ND_W ? (int)(rows - i) : ND_W;
-        const vf z = load_left(sum + i, left);
-        const vf y = vf_fma(load_left(top + i, left), ln2, v_log1p(vf_sub(z, one)));
-        store_left(lse + i, vf_blend(vf_eq(z, zero), zero, y), left);
+        store_left(lse + i, att_lse(load_left(top + i, left), load_left(sum + i, left)), left);
     }
 }
 
@@ -194,7 +199,8 @@ static void att_fwd_task(void *context, int64_t task, int worker) {
                           att_head(a, &a->k, x->data[1], head), att_head(a, &a->v, x->data[2], head),
                           (float *)x->data[5] + head * a->lq * a->dv,
                           x->lse ? x->lse + head * a->lq : 0, x->scratch + worker * x->p->size, {0, 0}, 0, 0};
-        att_fwd_range(&h, r0, r1);
+        if (att_is_short(a)) att_short_range(&h, r0, r1);
+        else att_fwd_range(&h, r0, r1);
     }
 }
 

@@ -111,9 +111,12 @@ static inline void att_transpose_block(const float *x, int64_t rs, int rows, int
         for (int j = 0; j < ND_W; j++) vf_store(to + j * ld, vf_mul(out[j], factor));
         return;
     }
+    ND_UNROLL
     for (int i = 0; i < ND_W; i++) in[i] = i < rows ? load_left(x + i * rs, cols) : vf_set1(0.0f);
     vf_transpose(in, out);
-    for (int j = 0; j < cols; j++) vf_store(to + j * ld, vf_mul(out[j], factor));
+    ND_UNROLL
+    for (int j = 0; j < ND_W; j++)
+        if (j < cols) vf_store(to + j * ld, vf_mul(out[j], factor));
 }
 
 /* x [n, d] with strides rs and cs -> panels of 64 columns, each [d, width] with width 64 or, for the last, what is left

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError, ShapeError, closest
+from ...random import is_traced
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken
 from ..tape import apply
 from ..tensor import Tensor
 from ._declare import numbers
-from .elementwise import relu, sigmoid, tanh, where
+from .elementwise import gt, relu, sigmoid, tanh, where
 from .linear import matmul
 from .reduce import sum
 from .shape import cat, reshape, stack, transpose
@@ -220,8 +221,10 @@ def _order(steps: int, reverse: bool) -> list[int]:
     return list(range(steps - 1, -1, -1) if reverse else range(steps))
 
 
-def _mask(lengths: Any, steps: int) -> Array | None:
-    """[T, B, 1]: which steps count; None where all do."""
+def _mask(lengths: Any, steps: int) -> Any:
+    """[T, B, 1]: which steps count; None where all do. In a function that is being compiled lengths are data."""
+    if isinstance(lengths, Tensor) and is_traced():
+        return gt(reshape(lengths, (1, -1, 1)), np.arange(steps)[:, None, None])
     n = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
     return None if not n.size or n.min() >= steps else (np.arange(steps)[:, None] < n)[:, :, None]
 
@@ -510,10 +513,11 @@ def _arguments(name: str, x: Any, states: Sequence[Any], w_ih: Any, w_hh: Any, b
     biases = [np.zeros(rows, x.dtype) if b is None else b for b in (b_ih, b_hh)]
     if lengths is None:
         return (x, *state, w_ih, w_hh, *biases, np.full(batch, steps))
-    n = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
-    if n.dtype.kind not in "iu" or n.shape != (batch,) or (n.size and (n.min() < 0 or n.max() > steps)):
+    known = not (isinstance(lengths, Tensor) and is_traced())  # else they are looked at when the plan runs
+    n: Any = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths) if known else lengths
+    if n.dtype.kind not in "iu" or n.shape != (batch,) or (known and n.size and (n.min() < 0 or n.max() > steps)):
         raise ShapeError(f"{name}: lengths must be {batch} whole numbers from 0 to {steps}, one for each sequence",
-                         value=n.tolist(), hint="give how many steps of each sequence count")
+                         value=n.tolist() if known else n.shape, hint="give how many steps of each sequence count")
     return (x, *state, w_ih, w_hh, *biases, n)
 
 

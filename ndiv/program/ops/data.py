@@ -16,7 +16,7 @@ from ...autograd.primitive import get
 from .data_keys import select_getitem, select_put
 from .record import Meta, PlanOp
 
-_F32, _I64 = np.dtype(np.float32), np.dtype(np.int64)
+_I64 = np.dtype(np.int64)
 MOST_INPUTS = 1000  # a call has at most 1,024 operands
 
 
@@ -211,7 +211,7 @@ def _select_along(name: str) -> Callable[..., Any]:
 
     def rule(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
         x = inputs[0]
-        if not x.shape or (name != "gather" and x.dtype != _F32) or any(i.dtype != _I64 for i in inputs[1:]):
+        if not x.shape or (name != "gather" and x.dtype.kind != "f") or any(i.dtype != _I64 for i in inputs[1:]):
             return False
         b.emit(name, list(inputs), {**attrs, "dim": attrs["dim"] % len(x.shape)}, outputs)
         return True

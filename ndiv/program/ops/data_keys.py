@@ -132,7 +132,7 @@ def select_put(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Se
     if slices(key, out.shape) is not None:
         _put_slices(b, g, key, out)
         return True
-    if g.dtype != np.float32:
+    if g.dtype.kind != "f":
         return False
     found = single_array(key, out.shape)
     if found is None:

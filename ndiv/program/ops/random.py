@@ -40,9 +40,9 @@ OPS: list[PlanOp] = [
 
 def _select_dropout(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
     (x,) = inputs
-    if x.dtype != np.float32:
+    if x.dtype.kind != "f":
         return False
-    b.emit("dropout", [x, b.rng()], {"p": attrs["p"], "offset": attrs["stream"]}, outputs)
+    b.emit("dropout", [x, b.rng(attrs["key"])], {"p": attrs["p"], "offset": attrs["stream"]}, outputs)
     return True
 
 

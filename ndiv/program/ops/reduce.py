@@ -16,7 +16,7 @@ from ...autograd.shapes import normalize_dims, reduced
 from ...backends import kernels
 from .record import Meta, PlanOp
 
-_F32, _F64, _I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+_F64, _I64 = np.dtype(np.float64), np.dtype(np.int64)
 
 
 def _over(name: str) -> Callable[..., np.ndarray]:
@@ -105,7 +105,7 @@ OPS: list[PlanOp] = [
 def _select(name: str) -> Callable[..., Any]:
     def rule(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
         (x,) = inputs
-        if x.dtype != _F32:
+        if x.dtype.kind != "f":
             return False
         rank = len(x.shape)
         dims = normalize_dims(attrs["dim"], rank) if rank else ()
@@ -117,7 +117,7 @@ def _select(name: str) -> Callable[..., Any]:
 
 def _select_argmax(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
     (x,) = inputs
-    if x.dtype != _F32 or not x.shape:
+    if x.dtype.kind != "f" or not x.shape:
         return False
     b.emit("argmax", [x], {"dim": attrs["dim"] % len(x.shape)}, outputs)
     return True

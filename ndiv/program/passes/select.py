@@ -82,8 +82,11 @@ class Builder:
             self.by_hash[key] = value
         return self.by_hash[key]
 
-    def rng(self) -> Value:
-        """The input (key, base stream), int64 [2], that random operations read."""
+    def rng(self, key: int = 0) -> Value:
+        """(key, base stream), int64 [2], that random operations read: an input or, for a key that the function set itself,
+        a constant."""
+        if key:
+            return self.constant(np.array([key, 0], np.uint64).view(np.int64))
         for v in self.inputs:
             if v.name == RNG:
                 return v

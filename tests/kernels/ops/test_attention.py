@@ -252,6 +252,35 @@ def test_same_bits_on_every_instruction_set(other, shape, kind, causal, p):
         np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", [*SMALL, LARGE[2], ((1,), 70, 512, 8, 16)], ids=str)
+def test_a_mask_of_ones_changes_no_bit(isa, shape, causal):
+    """Without a mask the scores of one block of keys lie transposed; with one they do not."""
+    lead, lq, lk, d, dv = shape
+    q, k, v = numbers(1, *lead, lq, d), numbers(2, *lead, lk, d), numbers(3, *lead, lk, dv)
+    for a, b in zip(forward(q, k, v, causal=causal), forward(q, k, v, np.ones((), bool), causal=causal), strict=True):
+        np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+@pytest.mark.parametrize(("shape", "causal"), [(((2,), 700, 600, 16, 16), True), (((1,), 1600, 1100, 8, 24), False),
+                                               (((40, 3), 30, 30, 16, 16), False)], ids=str)
+def test_the_number_of_threads_does_not_show(shape, causal):
+    lead, lq, lk, d, dv = shape
+    q, k, v = numbers(1, *lead, lq, d), numbers(2, *lead, lk, d), numbers(3, *lead, lk, dv)
+    lib = native._need()
+    before, results = lib.nd_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            lib.nd_set_threads(threads)
+            out, lse = forward(q, k, v, causal=causal)
+            results.append([out, lse, *backward(numbers(4, *out.shape), q, k, v, None, lse, lse, causal=causal)])
+    finally:
+        lib.nd_set_threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_shape(data):

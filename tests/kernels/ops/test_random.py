@@ -88,15 +88,16 @@ def test_refusals(inputs, outputs, attrs):
 
 
 def test_the_rule_asks_for_the_plan_s_counter():
-    emitted = []
+    emitted, keys = [], []
 
     class Builder:
-        def rng(self):
+        def rng(self, key):
+            keys.append(key)
             return R
 
         def emit(self, name, inputs, attrs, outputs):
             emitted.append((name, inputs[1] is R, attrs))
 
     SELECT["dropout"](Builder(), [F], {"p": 0.25, "key": 11, "stream": 4}, [F])
-    assert emitted == [("dropout", True, {"p": 0.25, "offset": 4})]
-    assert SELECT["dropout"](Builder(), [F.astype(float)], {"p": 0.25, "key": 11, "stream": 4}, [F]) is False
+    assert emitted == [("dropout", True, {"p": 0.25, "offset": 4})] and keys == [11]
+    assert SELECT["dropout"](Builder(), [F.astype(int)], {"p": 0.25, "key": 11, "stream": 4}, [F]) is False

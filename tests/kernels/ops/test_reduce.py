@@ -324,4 +324,4 @@ def test_rules(name, attrs):
     out = np.full_like(want, 99)
     assert SELECT[name](Builder(), [x], attrs, [out]) is not False
     np.testing.assert_allclose(out, want, rtol=3e-6, atol=1e-6)
-    assert SELECT[name](Builder(), [x.astype(float)], attrs, [out]) is False
+    assert SELECT[name](Builder(), [x.astype(int)], attrs, [out]) is False
