@@ -57,14 +57,21 @@ def shapes() -> list[Shape]:
     return out
 
 
+def numbers(*shape: int) -> np.ndarray:
+    """Random numbers in memory aligned to 64 bytes, as PyTorch's is and that of ndiv's plans, but not NumPy's own."""
+    n = int(np.prod(shape))
+    block = np.empty(n + 16, np.float32)
+    start = -block.ctypes.data // 4 % 16
+    block[start:start + n] = np.random.default_rng(0).standard_normal(n, dtype=np.float32)
+    return block[start:start + n].reshape(shape)
+
+
 def operands(shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _, batch, m, n, k, layout = shape
-    rng = np.random.default_rng(0)
     lead = (batch,) if batch > 1 else ()
-    a = rng.standard_normal((*lead, k, m) if layout[0] == "T" else (*lead, m, k), dtype=np.float32)
-    b = rng.standard_normal((*lead, n, k) if layout[1] == "T" else (*lead, k, n), dtype=np.float32)
-    return (a.swapaxes(-1, -2) if layout[0] == "T" else a, b.swapaxes(-1, -2) if layout[1] == "T" else b,
-            np.empty((*lead, m, n), np.float32))
+    a = numbers(*lead, k, m).swapaxes(-1, -2) if layout[0] == "T" else numbers(*lead, m, k)
+    b = numbers(*lead, n, k).swapaxes(-1, -2) if layout[1] == "T" else numbers(*lead, k, n)
+    return a, b, numbers(*lead, m, n)
 
 
 def with_ndiv(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Callable[[], Any]:

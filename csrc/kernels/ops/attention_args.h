@@ -127,6 +127,13 @@ static int32_t att_read_problem(const nd_call *c, const nd_view *full, const nd_
     return status;
 }
 
+/* How many of the keys k0 .. k0 + n - 1 query i may see by causality. */
+static inline int64_t att_seen(const att_problem *a, int64_t i, int64_t k0, int64_t n) {
+    const int64_t reach = i + 1 - k0;
+    if (!a->causal || reach >= n) return n;
+    return reach > 0 ? reach : 0;
+}
+
 /* Where the element [0, 0] of one head is, in elements from the start. */
 static inline int64_t att_offset(const att_problem *a, const att_operand *o, int64_t head) {
     int64_t at = 0;
@@ -154,7 +161,8 @@ static att_extra att_extra_of(const att_problem *a, const void *mask, int64_t he
     return e;
 }
 
-/* Scores of query i and keys k0 .. k0 + n - 1, in units of log 2: -inf where a boolean mask is false, plus a float mask. */
+/* Scores of query i and keys k0 .. k0 + n - 1, in units of log 2: -inf where a boolean mask is false, plus a float
+   mask. */
 static void att_mask_row(const att_extra *e, int64_t i, int64_t k0, int64_t n, float *s) {
     const att_problem *a = e->problem;
     const int64_t at = i * a->mask.rs + k0 * a->mask.cs, cs = a->mask.cs;
@@ -179,7 +187,8 @@ static philox att_generator(const att_problem *a, const int64_t *rng) {
     return rng ? philox_make((uint64_t)rng[0], (uint64_t)rng[1] + a->stream) : philox_make(0, 0);
 }
 
-/* factor[j] = 1 / (1 - p) where the probability of query i and key k0 + j is kept, else 0: as `dropout` of [*, Lq, Lk]. */
+/* factor[j] = 1 / (1 - p) where the probability of query i and key k0 + j is kept, else 0: as `dropout` of [*, Lq,
+   Lk]. */
 static void att_dropout_row(const att_extra *e, const philox *gen, int64_t i, int64_t k0, int64_t n, float *factor) {
     const att_problem *a = e->problem;
     const uint64_t start = e->first + (uint64_t)i * (uint64_t)a->lk + (uint64_t)k0;

@@ -1,5 +1,6 @@
-/* Backward: tasks own ranges of keys of one head and go through its queries once. The gradients of their keys and values
-   are theirs alone; each range has its own sum for the gradient of the queries, added up in order at the end. */
+/* Backward: tasks own ranges of keys of one head and go through its queries once. The gradients of their keys and
+   values are theirs alone; each range has its own sum for the gradient of the queries, added up in order at the end.
+   */
 
 enum {
     ND_ATT_BWD_KEYS = 192,   /* of one block */
@@ -97,8 +98,9 @@ typedef struct {
     int64_t k0, count;
 } att_bwd_head;
 
-/* One row of n keys and zeros up to cols: s becomes the (dropped) probabilities, dp the gradient of the scores. `keep` holds
-   the factors of dropout or is NULL; s is in units of log 2, and dp and delta have been multiplied by the scale. */
+/* One row of n keys and zeros up to cols: s becomes the (dropped) probabilities, dp the gradient of the scores. `keep`
+   holds the factors of dropout or is NULL; s is in units of log 2, and dp and delta have been multiplied by the scale.
+   */
 static void att_bwd_row(float *s, float *dp, int64_t n, int64_t cols, const float *keep, float lse, float delta) {
     const vf l = vf_set1(lse), unit = vf_set1((float)nd_att_log2_e), c = vf_set1(delta), zero = vf_set1(0.0f);
     for (int64_t j = 0; j < cols; j += ND_W) {
@@ -122,11 +124,12 @@ static void att_bwd_scores(const att_bwd_head *h, int64_t first, int64_t rows, i
     const att_bwd_layout *p = x->p;
     float *s = h->scratch + p->s, *dp = h->scratch + p->dp, *line = h->scratch + p->line;
     const int64_t cols = att_round16(n);
-    att_times_packed(rows, cols, a->d, h->q + first * a->q.rs, a->q.rs, a->q.cs, h->scratch + p->kt, h->count, s, p->lds);
+    att_times_packed(rows, cols, a->d, h->q + first * a->q.rs, a->q.rs, a->q.cs, h->scratch + p->kt, h->count, s,
+                     p->lds);
     att_times_packed(rows, cols, a->dv, h->g + first * x->g->rs, x->g->rs, x->g->cs, h->scratch + p->vt, h->count, dp,
                      p->lds);
     for (int64_t i = 0; i < rows; i++, s += p->lds, dp += p->lds) {
-        const int64_t at = first + i, reach = at + 1 - h->k0, mine = a->causal && reach < n ? (reach < 0 ? 0 : reach) : n;
+        const int64_t at = first + i, mine = att_seen(a, at, h->k0, n);
         if (a->mask_dtype >= 0) att_mask_row(&h->extra, at, h->k0, mine, s);
         if (a->p != 0.0) att_dropout_row(&h->extra, &x->gen, at, h->k0, mine, line);
         att_bwd_row(s, dp, mine, cols, a->p != 0.0 ? line : 0, h->lse[at * x->lse->rs],
@@ -139,7 +142,7 @@ static void att_bwd_tile(const att_bwd_head *h, int64_t first, int64_t rows, int
     const att_bwd_context *x = h->x;
     const att_problem *a = x->a;
     const att_bwd_layout *p = x->p;
-    const int64_t reach = first + rows - h->k0, n = a->causal && reach < h->count ? reach : h->count;
+    const int64_t n = att_seen(a, first + rows - 1, h->k0, h->count);
     const int64_t wide = att_round16(a->d), wide_v = att_round16(a->dv);
     const float *s = h->scratch + p->s, *ds = h->scratch + p->dp;
     float ones[ND_ATT_BWD_KEYS];
@@ -165,7 +168,7 @@ static void att_bwd_block(att_bwd_head *h, int fresh_queries) {
     h->block_k = a->d % 16 ? h->scratch + p->gk : gk;
     h->block_v = a->dv % 16 ? h->scratch + p->gv : gv;
     const int64_t start = a->causal ? h->k0 / ND_ATT_BWD_QUERIES * ND_ATT_BWD_QUERIES : 0;
-    const int zeroed = a->causal || start >= a->lq; /* a tile that sees a part of the block would leave the rest undefined */
+    const int zeroed = a->causal || start >= a->lq; /* a tile that sees a part would leave the rest undefined */
     if (zeroed) {
         memset(h->block_k, 0, (size_t)(h->count * wide) * sizeof *gk);
         memset(h->block_v, 0, (size_t)(h->count * wide_v) * sizeof *gv);

@@ -1,10 +1,15 @@
-/* Forward: tasks own ranges of queries of one head. Keys come in blocks of 512; of each block K is packed once per task,
-   transposed and scaled, and 48 queries at a time get their scores, the softmax so far, and their share of the output. */
+/* Forward: tasks own ranges of queries of one head. Keys come in blocks of 512; of each block K is packed once per
+   task, transposed and scaled, and 48 queries at a time get their scores, the softmax so far, and their share of the
+   output. */
 
-enum { ND_ATT_QUERIES = 48, ND_ATT_STEP = 128 /* keys of one chain; their rows of V stay in L1 */, ND_ATT_CHUNK = 1536 };
+enum {
+    ND_ATT_QUERIES = 48, /* of one tile */
+    ND_ATT_STEP = 128,   /* keys of one chain; their rows of V stay in L1 */
+    ND_ATT_CHUNK = 1536  /* queries of one task, at most */
+};
 
-/* Queries of one task, keys of one block, the stride of a row of scores; then offsets within a worker's scratch, and its
-   size, in floats. */
+/* Queries of one task, keys of one block, the stride of a row of scores; then offsets within a worker's scratch, and
+   its size, in floats. */
 typedef struct {
     int64_t chunk, keys, lds, packed_k, packed_v, queries, s, o, top, sum, line, size;
 } att_fwd_layout;
@@ -17,7 +22,8 @@ static inline int att_is_short(const att_problem *a) {
 static att_fwd_layout att_fwd_plan(const att_problem *a, int threads) {
     att_fwd_layout p;
     const int is_short = att_is_short(a);
-    const int64_t most = 4 * (int64_t)threads, wanted = a->heads >= most ? 1 : (most + a->heads - 1) / (a->heads + !a->heads);
+    const int64_t most = 4 * (int64_t)threads, heads = a->heads > 0 ? a->heads : 1;
+    const int64_t wanted = heads >= most ? 1 : (most + heads - 1) / heads;
     int64_t chunk = threads == 1 ? a->lq : (a->lq + wanted - 1) / wanted;
     if (chunk < 2 * ND_ATT_QUERIES) chunk = 2 * ND_ATT_QUERIES;
     if (chunk > ND_ATT_CHUNK) chunk = ND_ATT_CHUNK;
@@ -78,8 +84,8 @@ typedef struct {
 
 #include "attention_short.h"
 
-/* Probabilities of one row before the division: e^(score - top) for n keys, zeros up to `cols`; moves *top, adds to *sum.
-   Returns the factor for what was summed with the old top. */
+/* Probabilities of one row before the division: e^(score - top) for n keys, zeros up to `cols`; moves *top, adds to
+   *sum. Returns the factor for what was summed with the old top. */
 static float att_softmax_row(float *s, int64_t n, int64_t cols, float *top, float *sum) {
     const vf low = vf_set1(-INFINITY);
     lanes16 most;
@@ -121,15 +127,15 @@ static float att_softmax_row(float *s, int64_t n, int64_t cols, float *top, floa
     return factor;
 }
 
-/* The probabilities of `rows` queries from `first` and n keys of this block, dropped where asked; `before` gets the factors
-   for what is there already, `after` 1 / sum. */
+/* The probabilities of `rows` queries from `first` and n keys of this block, dropped where asked; `before` gets the
+   factors for what is there already, `after` 1 / sum. */
 static void att_probabilities(const att_fwd_head *h, int64_t first, int64_t rows, int64_t n, float *s, float *before,
                               float *after) {
     const att_problem *a = h->a;
     float *top = h->scratch + h->p->top + first % h->p->chunk, *sum = h->scratch + h->p->sum + first % h->p->chunk;
     float *line = h->scratch + h->p->line;
     for (int64_t i = 0; i < rows; i++, s += h->p->lds) {
-        const int64_t reach = first + i + 1 - h->k0, mine = a->causal && reach < n ? (reach < 0 ? 0 : reach) : n;
+        const int64_t mine = att_seen(a, first + i, h->k0, n);
         if (a->mask_dtype >= 0) att_mask_row(&h->extra, first + i, h->k0, mine, s);
         if (h->k0 == 0) {
             top[i] = -INFINITY;
@@ -146,8 +152,8 @@ static void att_probabilities(const att_fwd_head *h, int64_t first, int64_t rows
 /* One tile: rows queries from `first`, and what they may see of this block. */
 static void att_fwd_tile(const att_fwd_head *h, int64_t first, int64_t rows) {
     const att_problem *a = h->a;
-    const int64_t reach = first + rows - h->k0, n = a->causal && reach < h->count ? reach : h->count;
-    if (n <= 0) return;
+    const int64_t n = att_seen(a, first + rows - 1, h->k0, h->count);
+    if (n == 0) return;
     float *s = h->scratch + h->p->s, *line = h->scratch + h->p->line + ND_ATT_KEYS;
     float *before = line, *after = line + ND_ATT_QUERIES, *ones = line + 2 * ND_ATT_QUERIES;
     att_times_packed(rows, att_round16(n), a->d, h->q + first * a->q.rs, a->q.rs, a->q.cs, h->scratch + h->p->packed_k,
@@ -158,7 +164,8 @@ static void att_fwd_tile(const att_fwd_head *h, int64_t first, int64_t rows) {
     float *out = h->out + first * a->dv, *o = direct ? out : h->scratch + h->p->o;
     if (!direct && h->k0) att_copy_rows(rows, a->dv, out, a->dv, o, wide);
     for (int i = 0; i < ND_ATT_QUERIES; i++) ones[i] = 1.0f;
-    att_product(rows, wide, n, ND_ATT_STEP, s, h->p->lds, 1, h->values, o, wide, h->k0 ? before : 0, last ? after : 0, ones);
+    att_product(rows, wide, n, ND_ATT_STEP, s, h->p->lds, 1, h->values, o, wide, h->k0 ? before : 0, last ? after : 0,
+                ones);
     if (!direct) att_copy_rows(rows, a->dv, o, wide, out, a->dv);
 }
 
@@ -210,7 +217,8 @@ static int32_t op_attention_run(const nd_call *c, void *const *data, void *scrat
     const int32_t status = att_fwd_read(c, &a);
     ND_REQUIRE(status == ND_OK, status);
     const att_fwd_layout p = att_fwd_plan(&a, c->threads);
-    att_fwd_context x = {&a, &p, data, scratch, c->view[6] ? data[6] : 0, att_generator(&a, c->view[4] ? data[4] : 0), 0, 0, 0};
+    att_fwd_context x = {&a, &p, data, scratch, c->view[6] ? data[6] : 0,
+                         att_generator(&a, c->view[4] ? data[4] : 0), 0, 0, 0};
     x.chunks = (a.lq + p.chunk - 1) / p.chunk;
     x.units = a.heads * x.chunks;
     if (!x.units) return ND_OK;

@@ -1,10 +1,10 @@
 /* The matrix products of attention, on tiles that stay in the cache.
  *
- * att_mm: c[m, n] = after[m] (before[m] c[m, n] + sum over k of a[m, k] b[k, n]); without `before` c is not read, without
- * `after` nothing is multiplied. a has any strides and is broadcast, one element at a time; b and c have unit stride
- * along n, and n is a multiple of 16 up to ND_ATT_PANEL. Each sum is one chain of vf_fma over k from 0, what was there is
- * added by one more, so that neither the shape of the tiles nor the instruction set shows in the bits. Long sums are cut
- * into steps by the callers: the error grows with the length of the longest chain.
+ * att_mm: c[m, n] = after[m] (before[m] c[m, n] + sum over k of a[m, k] b[k, n]); without `before` c is not read,
+ * without `after` nothing is multiplied. a has any strides and is broadcast, one element at a time; b and c have unit
+ * stride along n, and n is a multiple of 16 up to ND_ATT_PANEL. Each sum is one chain of vf_fma over k from 0, what
+ * was there is added by one more, so that neither the shape of the tiles nor the instruction set shows in the bits.
+ * Long sums are cut into steps by the callers: the error grows with the length of the longest chain.
  */
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -99,9 +99,10 @@ static void att_mm(int64_t rows, int64_t cols, int64_t depth, const float *a, in
 
 static inline int64_t att_round16(int64_t n) { return (n + 15) & ~(int64_t)15; }
 
-/* One block of up to ND_W rows and ND_W columns of x, transposed and scaled: to[j, i] = factor x[i, j], for all i < ND_W
-   (0 past the rows) and j < cols. */
-static inline void att_transpose_block(const float *x, int64_t rs, int rows, int cols, vf factor, float *to, int64_t ld) {
+/* One block of up to ND_W rows and ND_W columns of x, transposed and scaled: to[j, i] = factor x[i, j], for all i <
+   ND_W (0 past the rows) and j < cols. */
+static inline void att_transpose_block(const float *x, int64_t rs, int rows, int cols, vf factor, float *to,
+                                       int64_t ld) {
     vf in[ND_W], out[ND_W];
     if (rows == ND_W && cols == ND_W) {
         ND_UNROLL
@@ -119,8 +120,8 @@ static inline void att_transpose_block(const float *x, int64_t rs, int rows, int
         if (j < cols) vf_store(to + j * ld, vf_mul(out[j], factor));
 }
 
-/* x [n, d] with strides rs and cs -> panels of 64 columns, each [d, width] with width 64 or, for the last, what is left
-   rounded up to 16; transposed, scaled, padded with zeros. Panel p starts at to + p * 64 * d. */
+/* x [n, d] with strides rs and cs -> panels of 64 columns, each [d, width] with width 64 or, for the last, what is
+   left rounded up to 16; transposed, scaled, padded with zeros. Panel p starts at to + p * 64 * d. */
 static void att_pack_transposed(int64_t n, int64_t d, const float *x, int64_t rs, int64_t cs, float factor, float *to) {
     const vf f = vf_set1(factor);
     for (int64_t first = 0; first < n; first += ND_ATT_PANEL, to += ND_ATT_PANEL * d) {
@@ -141,8 +142,8 @@ static void att_pack_transposed(int64_t n, int64_t d, const float *x, int64_t rs
     }
 }
 
-/* c = a [rows, depth] times what att_pack_transposed made of `count` rows; of its columns the first `cols`, a multiple of
-   16. */
+/* c = a [rows, depth] times what att_pack_transposed made of `count` rows; of its columns the first `cols`, a multiple
+   of 16. */
 static void att_times_packed(int64_t rows, int64_t cols, int64_t depth, const float *a, int64_t am, int64_t ak,
                              const float *packed, int64_t count, float *c, int64_t cs) {
     for (int64_t n = 0; n < cols; n += ND_ATT_PANEL, packed += ND_ATT_PANEL * depth) {
@@ -177,8 +178,8 @@ static void att_copy_rows(int64_t n, int64_t d, const float *x, int64_t xs, floa
     for (int64_t i = 0; i < n; i++) memcpy(to + i * ts, x + i * xs, (size_t)d * sizeof *to);
 }
 
-/* The product of `rows` rows of a with all of b [depth, cols] in panels of 64 columns and steps of `step` rows of b, which
-   stay in the cache meanwhile; `before` and `after` as att_mm knows them, `ones` holds a one for each row. */
+/* The product of `rows` rows of a with all of b [depth, cols] in panels of 64 columns and steps of `step` rows of b,
+   which stay in the cache meanwhile; `before` and `after` as att_mm knows them, `ones` holds a one for each row. */
 static void att_product(int64_t rows, int64_t cols, int64_t depth, int64_t step, const float *a, int64_t am, int64_t ak,
                         att_rows b, float *c, int64_t cs, const float *before, const float *after, const float *ones) {
     for (int64_t n = 0; n < cols; n += ND_ATT_PANEL) {
@@ -191,8 +192,8 @@ static void att_product(int64_t rows, int64_t cols, int64_t depth, int64_t step,
     }
 }
 
-/* 2^x for x <= 0 (and a NaN for a NaN): 0 below -126.5, exactly 1 at 0. The sum with 3 * 2^22 + 127 leaves the rounded x,
-   plus the bias of an exponent, in the last bits. Largest error 0.6 ULP. */
+/* 2^x for x <= 0 (and a NaN for a NaN): 0 below -126.5, exactly 1 at 0. The sum with 3 * 2^22 + 127 leaves the rounded
+   x, plus the bias of an exponent, in the last bits. Largest error 0.6 ULP. */
 static inline vf att_exp2(vf x) {
     const vf shift = vf_set1(12583039.0f);
     const vf at = at_least(x, -127.0f);

@@ -1,5 +1,6 @@
-/* Forward for one block of keys, no mask and no dropout: the scores lie transposed, [keys, queries], so that the softmax runs along
-   registers and never across them. The same bits as attention_fwd.h: only the order of independent operations differs. */
+/* Forward for one block of keys, no mask and no dropout: the scores lie transposed, [keys, queries], so that the
+   softmax runs along registers and never across them. The same bits as attention_fwd.h: only the order of independent
+   operations differs. */
 
 /* to [n, d] = factor x */
 static void att_scaled_rows(int64_t n, int64_t d, const float *x, int64_t rs, int64_t cs, float factor, float *to) {
@@ -23,8 +24,8 @@ static inline vf att_lane_tree(vf lane[ND_LANES]) {
     return lane[0];
 }
 
-/* Probabilities before the division of ND_W queries, in place: n keys, rows of s `ld` apart. With `causal` >= 0 the first
-   query is number `causal` and sees the keys up to its own. Gives the largest score, and the sum. */
+/* Probabilities before the division of ND_W queries, in place: n keys, rows of s `ld` apart. With `causal` >= 0 the
+   first query is number `causal` and sees the keys up to its own. Gives the largest score, and the sum. */
 static inline void att_short_column(float *s, int64_t ld, int64_t n, int64_t causal, vf *top, vf *sum) {
     const vf low = vf_set1(-INFINITY), zero = vf_set1(0.0f);
     vf most = low, lane[ND_LANES];

@@ -163,7 +163,8 @@ static void data_copy_task(void *context, int64_t t, int worker) {
     const data_copy *p = context;
     const int axis = p->n[0] > 1 ? 0 : 1;
     (void)worker;
-    data_copy_axis(p, axis, data_share(p->n[axis], p->tasks, t), data_share(p->n[axis], p->tasks, t + 1), p->from, p->to);
+    const int64_t n = p->n[axis];
+    data_copy_axis(p, axis, data_share(n, p->tasks, t), data_share(n, p->tasks, t + 1), p->from, p->to);
 }
 
 /* to[...] = from[...] over `rank` axes of lengths n (none 0), strides a and b in elements. */

@@ -169,7 +169,7 @@ static int32_t data_along_check(nd_call *c, const nd_view *table, const nd_view 
     return ND_OK;
 }
 
-/* out[i] = the element of x at place index[i], `a` bytes wide, plus i b bytes; places outside are read as 0 and told. */
+/* out[i] = the element of x at place index[i], `a` bytes wide, plus i b bytes; places outside are told. */
 static inline int data_gather_run(int64_t item, int64_t count, const char *x, int64_t a, int64_t b, const int64_t *index,
                                   int64_t n, char *out) {
     int bad = 0;

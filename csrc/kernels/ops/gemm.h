@@ -113,7 +113,7 @@ static void gemm_blocks(const int64_t *g, const gemm_part *part, gemm_worker *wo
             if (g[G_PACK_R]) {
                 gemm_pack_a(rows, kc, t.a, g[G_RM], g[G_RK], packed_r);
                 t.a = packed_r;
-                t.ag = GEMM_GROUP * kc;
+                t.ag = gemm_group(kc);
                 t.ar = 1;
                 t.ak = GEMM_GROUP;
             }

@@ -1,7 +1,10 @@
 /* Rearranging the operands of gemm so that a micro-kernel reads each from front to back.
  *
  * Packed B: panels of GEMM_NR columns, each k rows of GEMM_NR floats; the last panel is filled up with zeros.
- * Packed A: groups of 4 rows, each k times 4 floats; the last group is filled up with zeros. */
+ * Packed A: groups of 4 rows, each k times 4 floats and a gap; the last group is filled up with zeros. */
+
+/* From one group to the next; the gap keeps the groups of a tile in different sets of the cache. */
+static int64_t gemm_group(int64_t k) { return GEMM_GROUP * k + 16; }
 
 static void pack_panel_rows(int64_t k, int cols, const float *b, int64_t bk, float *to) {
     for (int64_t r = 0; r < k; r++) {
@@ -67,24 +70,21 @@ static void pack_group_rows(int64_t k, const float *a, int64_t am, float *to) {
         for (int i = 0; i < 4; i++) to[r * 4 + i] = a[i * am + r];
 }
 
-/* Groups of rows that are adjacent, up to four of them, so that a line of A is read once. */
-static void pack_groups_cols(int64_t k, int groups, const float *a, int64_t ak, float *to) {
+/* Groups of rows that are adjacent: the lines of A are read in order. */
+static void pack_groups_cols(int64_t k, int64_t groups, const float *a, int64_t ak, float *to) {
     for (int64_t r = 0; r < k; r++)
-        for (int g = 0; g < groups; g++)
-            memcpy(to + (g * k + r) * GEMM_GROUP, a + r * ak + g * GEMM_GROUP, GEMM_GROUP * sizeof *to);
+        for (int64_t g = 0; g < groups; g++)
+            memcpy(to + g * gemm_group(k) + r * GEMM_GROUP, a + r * ak + g * GEMM_GROUP, GEMM_GROUP * sizeof *to);
 }
 
-/* m rows and k columns of A into groups; `to` has room for k times m rounded up to GEMM_GROUP. */
+/* m rows and k columns of A into groups; `to` has room for gemm_group(k) for each group. */
 static void gemm_pack_a(int64_t m, int64_t k, const float *a, int64_t am, int64_t ak, float *to) {
-    int64_t i = 0;
-    for (; am == 1 && i + GEMM_GROUP <= m; ) {
-        const int groups = m - i < 4 * GEMM_GROUP ? (int)((m - i) / GEMM_GROUP) : 4;
-        pack_groups_cols(k, groups, a, ak, to);
-        i += groups * GEMM_GROUP;
-        a += groups * GEMM_GROUP;
-        to += k * groups * GEMM_GROUP;
-    }
-    for (; i < m; i += GEMM_GROUP, to += k * GEMM_GROUP, a += GEMM_GROUP * am) {
+    const int64_t whole = am == 1 ? m / GEMM_GROUP : 0;
+    int64_t i = whole * GEMM_GROUP;
+    pack_groups_cols(k, whole, a, ak, to);
+    a += i * am;
+    to += whole * gemm_group(k);
+    for (; i < m; i += GEMM_GROUP, to += gemm_group(k), a += GEMM_GROUP * am) {
         const int rows = m - i < GEMM_GROUP ? (int)(m - i) : GEMM_GROUP;
         if (rows == GEMM_GROUP && ak == 1) pack_group_rows(k, a, am, to);
         else if (rows == GEMM_GROUP)

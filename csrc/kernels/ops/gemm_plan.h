@@ -132,7 +132,9 @@ static void gemm_tiles(nd_call *c) {
     g[G_SINGLE] = rows == 1;
     g[G_PACK_V] = !g[G_PERSIST] && g[G_VN] != 1 && !(g[G_SINGLE] && g[G_VK] == 1);
     if (rows > 4 * GEMM_MR && !g[G_PERSIST]) g[G_PACK_V] = 1;
-    g[G_PACK_R] = (g[G_RK] != 1 && g[G_RM] != 1 && !g[G_SINGLE]) || (cols > 4 * GEMM_NR && rows > 4 * GEMM_MR);
+    /* Adjacent rows are read well as they are by wide tiles. */
+    const int reused = cols > 4 * GEMM_NR && rows > 4 * GEMM_MR && (g[G_RM] != 1 || ND_W < 16);
+    g[G_PACK_R] = !g[G_SINGLE] && (reused || (g[G_RK] != 1 && g[G_RM] != 1));
     g[G_KC] = k <= GEMM_K_WHOLE || (g[G_SINGLE] && !g[G_PACK_V]) ? k : gemm_even(k, GEMM_KC, 16);
     if (k == 0) g[G_KC] = 1; /* loops step by it */
     if (g[G_SINGLE]) most_cols = GEMM_SINGLE_NT;
@@ -155,7 +157,7 @@ static void gemm_scratch(nd_call *c) {
     int64_t *g = c->k, acc = 0;
     const int64_t block = g[G_MT] < GEMM_MC ? g[G_MT] : GEMM_MC;
     g[G_R_AT] = g[G_PACK_V] ? nd_align64(g[G_NT] * g[G_KC] * 4) : 0;
-    g[G_ACC_AT] = g[G_R_AT] + (g[G_PACK_R] ? nd_align64(block * g[G_KC] * 4) : 0);
+    g[G_ACC_AT] = g[G_R_AT] + (g[G_PACK_R] ? nd_align64((block + GEMM_GROUP - 1) / GEMM_GROUP * gemm_group(g[G_KC]) * 4) : 0);
     if (g[G_SINGLE]) acc = g[G_NT];
     else if (gemm_plain(c)) acc = 0;
     else if (g[G_KC] < g[G_K]) acc = g[G_MT] * g[G_NT];

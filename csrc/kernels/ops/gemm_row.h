@@ -72,8 +72,9 @@ ND_INLINE void row_dots(const gemm_row *t, int64_t j, int64_t n, const int group
     ND_UNROLL
     for (int g = 0; g < groups; g++) acc[g] = vf_set1(0.0f);
     const float *b = t->b + j * t->bn;
-    for (int64_t r = 0; r < k; r += ND_W) {
-        const int rows = k - r < ND_W ? (int)(k - r) : ND_W;
+    int rows = (int)(ND_W - (uintptr_t)b / sizeof *b % ND_W); /* up to where a vector is aligned */
+    for (int64_t r = 0; r < k; r += rows, rows = ND_W) {
+        if (rows > k - r) rows = (int)(k - r);
         const float *x = t->x + r * t->xs;
         ND_UNROLL
         for (int g = 0; g < groups; g++) {

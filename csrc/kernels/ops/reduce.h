@@ -50,8 +50,8 @@ static inline double reduce_min2(double a, double b) { return a != a || a < b ? 
 static inline vf reduce_maxv(vf a, vf b) { return vf_blend(vf_eq(a, a), vf_max(a, b), a); }
 static inline vf reduce_minv(vf a, vf b) { return vf_blend(vf_eq(a, a), vf_min(a, b), a); }
 
-/* row: n contiguous floats on 64 lanes, folded to 16. fold: the fixed tree. rows: each joined to its total. columns: acc[c] = the rows of x combined in
-   order, rows >= 1. join: acc[c] = acc[c] with x[c].
+/* row: n contiguous floats on 64 lanes, folded to 16. fold: the fixed tree. rows: each joined to its total. columns:
+   acc[c] = the rows of x combined in order, rows >= 1. join: acc[c] = acc[c] with x[c].
 
    Columns of a block that fits into the first cache stay in registers while the rows go by; larger blocks are read four
    rows at a time, as they lie in memory. The order for each column, and so the bits, is the same. */
@@ -236,6 +236,7 @@ static double reduce_row(int kind, int64_t n, const float *x) {
     }
 }
 
+/* The same by kind. */
 static double reduce_join1(int kind, double total, double more) {
     switch (kind) {
         case REDUCE_PROD: return reduce_mul2(total, more);

@@ -2,9 +2,10 @@
 
 enum { ATT_LEAD = 3 };
 
-/* Forward and backward on [2, ATT_LEAD, lq, d] [.., lk, d] [.., lk, dv], heads and time swapped in memory. kind of mask:
-   0 none, 1 boolean [lq, lk], 2 float [ATT_LEAD, 1, lk]. */
-static void hash_attention(const char *label, int64_t lq, int64_t lk, int64_t d, int64_t dv, int mask, int causal, double p) {
+/* Forward and backward on [2, ATT_LEAD, lq, d] [.., lk, d] [.., lk, dv], heads and time swapped in memory. kind of
+   mask: 0 none, 1 boolean [lq, lk], 2 float [ATT_LEAD, 1, lk]. */
+static void hash_attention(const char *label, int64_t lq, int64_t lk, int64_t d, int64_t dv, int mask, int causal,
+                           double p) {
     const int64_t attr[] = {causal, bits_of(0.4), bits_of(p), 5};
     const operand q = swapped(in_f32(1, -2, 2, DIMS(2, lq, ATT_LEAD, d)), 1, 2);
     const operand k = swapped(in_f32(2, -2, 2, DIMS(2, lk, ATT_LEAD, d)), 1, 2);
@@ -21,8 +22,9 @@ static void hash_attention(const char *label, int64_t lq, int64_t lk, int64_t d,
     snprintf(name, sizeof name, "attention/%s", label);
     hash_op(name, "attention", 5, 2, (operand[]){q, k, v, m, rng, out, lse}, 4, attr);
     snprintf(name, sizeof name, "attention_bwd/%s", label);
-    hash_op(name, "attention_bwd", 8, 3, (operand[]){g, q, k, v, m, lse, delta, rng, out_of(ND_F32, DIMS(2, ATT_LEAD, lq, d)),
-            out_of(ND_F32, DIMS(2, ATT_LEAD, lk, d)), out_of(ND_F32, DIMS(2, ATT_LEAD, lk, dv))}, 4, attr);
+    const operand gq = out_of(ND_F32, DIMS(2, ATT_LEAD, lq, d)), gk = out_of(ND_F32, DIMS(2, ATT_LEAD, lk, d));
+    const operand gv = out_of(ND_F32, DIMS(2, ATT_LEAD, lk, dv));
+    hash_op(name, "attention_bwd", 8, 3, (operand[]){g, q, k, v, m, lse, delta, rng, gq, gk, gv}, 4, attr);
 }
 
 static void hash_ops_attention(void) {

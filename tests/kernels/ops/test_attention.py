@@ -216,7 +216,7 @@ def test_lse_may_be_absent(isa):
     np.testing.assert_array_equal(out, forward(q, k, v)[0])
 
 
-@pytest.mark.parametrize(("heads", "length", "d"), [(4, 2048, 64), (8, 336, 16), (256, 12, 16), (128, 7, 64)])
+@pytest.mark.parametrize(("heads", "length", "d"), [(2, 2048, 64), (8, 336, 16), (256, 12, 16), (128, 7, 64)])
 def test_error_is_at_most_twice_that_of_the_naive_float32_form(heads, length, d):
     q, k, v, g = (numbers(i, heads, length, d) for i in range(4))
     attrs = attributes(q)
