@@ -21,6 +21,7 @@
 #define CONV_MOST ((int64_t)1 << 31)
 
 enum { CONV = 0, CONV_INPUT = 1, CONV_WEIGHT = 2 };
+enum { CONV_APART = 16 /* the most kernel columns that are copied apart from a shared line */ };
 
 /* One axis: n elements of x, m of y. The copy that kernels read ("source", conv_source.h) has `phases` parts of
    `positions` elements: element v of part f is element v step + f spread + base of what is copied. */
@@ -104,11 +105,15 @@ static inline int conv_tap(const conv_axis *a, int kind, int64_t first, int64_t 
     if (kind == CONV_INPUT) {
         const int64_t place = first + a->before - u; /* the place in y, times the stride */
         *phase = a->apart ? a->kernel - 1 - k : 0;
-        if (!a->apart) *at = place / a->stride - a->base;
+        if (a->stride == 1) {
+            if (!a->apart) *at = place - a->base;
+            return 1;
+        }
+        *at = place / a->stride - a->base;
         return place % a->stride == 0;
     }
-    *phase = a->apart ? k : u % a->stride;
-    if (!a->apart) *at = u / a->stride;
+    *phase = a->apart ? k : a->stride == 1 ? 0 : u % a->stride;
+    if (!a->apart) *at = a->stride == 1 ? u : u / a->stride;
     return 1;
 }
 
@@ -117,7 +122,7 @@ static inline int conv_inside(const conv_axis *a, int kind, int64_t first, int64
     const int64_t u = k * a->dilation;
     if (kind == CONV_INPUT) {
         const int64_t place = first + i * a->stride + a->before - u;
-        return place >= 0 && place / a->stride < a->m;
+        return place >= 0 && place < a->m * a->stride;
     }
     const int64_t place = i * a->stride + u - a->before;
     return place >= 0 && place < a->n;

@@ -15,7 +15,7 @@ enum { CONV_CHANNELS = 4 }; /* 4 x 3 sums, 3 loads and a weight: all 16 register
 enum { CONV_CHANNELS = 8 };
 #endif
 enum { CONV_WIDE = 3, CONV_PAIR = 6, CONV_SINGLE = 8 }; /* registers of outputs beside so many, two, one channels */
-enum { CONV_SLACK = 64, CONV_CACHE = 32768 /* floats of source at a time */, CONV_APART = 16 /* the widest kernel */ };
+enum { CONV_SLACK = 64, CONV_CACHE = 32768 /* floats of source at a time */ };
 
 typedef struct {
     conv_shape s;
@@ -32,12 +32,12 @@ typedef struct {
     float *to[CONV_SINGLE];
     int lanes[CONV_SINGLE];
     int64_t room[CONV_SINGLE];
+    int channels; /* of the block that count */
+    int plain;    /* all lanes of all registers count, side by side */
     int64_t channel, step, cols, next; /* channel, step: from one result channel, and one output, to the next */
 } conv_tile;
 
-static void conv_scatter(const conv_tile *t, float *to, vf v, int lanes, int64_t room) {
-    float held[ND_W];
-    vf_store(held, v);
+static void conv_scatter(const conv_tile *t, const float *held, float *to, int lanes, int64_t room) {
     for (int l = 0; l < lanes;) {
         const int end = lanes - l > room ? l + (int)room : lanes;
         for (int64_t at = 0; l < end; l++, at += t->step) to[at] = held[l];
@@ -46,41 +46,57 @@ static void conv_scatter(const conv_tile *t, float *to, vf v, int lanes, int64_t
     }
 }
 
-static inline void conv_put(const conv_tile *t, float *to, vf v, int lanes, int64_t room) {
-    if (t->step != 1 || lanes > room) conv_scatter(t, to, v, lanes, room);
-    else if (lanes == ND_W) vf_store(to, v);
-    else if (lanes > 0) vf_store_part(to, v, lanes);
+/* The sums of a tile, channel by channel, to where they belong. Not inlined, so that sums need not wait in registers. */
+static void conv_place(const conv_tile *t, const float *held, int registers) {
+    for (int o = 0; o < t->channels; o++)
+        for (int v = 0; v < registers; v++, held += ND_W) {
+            float *to = t->to[v] + o * t->channel;
+            if (t->step == 1 && t->lanes[v] <= t->room[v]) {
+                if (t->lanes[v]) store_left(to, vf_load(held), t->lanes[v]);
+            } else {
+                conv_scatter(t, held, to, t->lanes[v], t->room[v]);
+            }
+        }
 }
 
-#define CONV_TILE(channels, registers)                                                                                \
-    static void conv_tile_##channels##_##registers(const conv_tile *t) {                                              \
-        vf acc[channels][registers];                                                                                  \
+#define CONV_TILE(width, registers)                                                                                   \
+    static void conv_tile_##width##_##registers(const conv_tile *t) {                                                 \
+        vf acc[width][registers];                                                                                     \
         const float *w = t->weight, *from[registers];                                                                 \
         ND_UNROLL                                                                                                     \
         for (int v = 0; v < registers; v++) from[v] = t->from[v];                                                     \
         ND_UNROLL                                                                                                     \
-        for (int o = 0; o < channels; o++) {                                                                          \
+        for (int o = 0; o < width; o++) {                                                                             \
             ND_UNROLL                                                                                                 \
             for (int v = 0; v < registers; v++) acc[o][v] = vf_set1(0.0f);                                            \
         }                                                                                                             \
-        for (int64_t j = 0; j < t->taps; j++, w += channels) {                                                        \
+        for (int64_t j = 0; j < t->taps; j++, w += width) {                                                           \
             const int64_t place = t->place[j];                                                                        \
             vf x[registers];                                                                                          \
             ND_UNROLL                                                                                                 \
             for (int v = 0; v < registers; v++) x[v] = vf_load(from[v] + place);                                      \
             ND_UNROLL                                                                                                 \
-            for (int o = 0; o < channels; o++) {                                                                      \
+            for (int o = 0; o < width; o++) {                                                                         \
                 const vf weight = vf_set1(w[o]);                                                                      \
                 ND_UNROLL                                                                                             \
                 for (int v = 0; v < registers; v++) acc[o][v] = vf_fma(weight, x[v], acc[o][v]);                      \
             }                                                                                                         \
         }                                                                                                             \
-        ND_UNROLL                                                                                                     \
-        for (int o = 0; o < channels; o++) {                                                                          \
+        if (t->plain) {                                                                                               \
             ND_UNROLL                                                                                                 \
-            for (int v = 0; v < registers; v++)                                                                       \
-                conv_put(t, t->to[v] + o * t->channel, acc[o][v], t->lanes[v], t->room[v]);                           \
+            for (int o = 0; o < width; o++) {                                                                         \
+                ND_UNROLL                                                                                             \
+                for (int v = 0; v < registers; v++) vf_store(t->to[v] + o * t->channel, acc[o][v]);                   \
+            }                                                                                                         \
+            return;                                                                                                   \
         }                                                                                                             \
+        float held[width * registers * ND_W];                                                                         \
+        ND_UNROLL                                                                                                     \
+        for (int o = 0; o < width; o++) {                                                                             \
+            ND_UNROLL                                                                                                 \
+            for (int v = 0; v < registers; v++) vf_store(held + (o * registers + v) * ND_W, acc[o][v]);               \
+        }                                                                                                             \
+        conv_place(t, held, registers);                                                                               \
     }
 #if ND_W == 8
 CONV_TILE(4, 1)
@@ -98,6 +114,8 @@ CONV_TILE(1, 8)
 
 /* Runs a tile of `width` channels of which `v` registers are filled. */
 static void conv_run_tile(conv_tile *t, int width, int v) {
+    t->plain = t->channels == width && t->step == 1;
+    for (int i = 0; i < v; i++) t->plain &= t->lanes[i] == ND_W && t->room[i] >= ND_W;
     if (width == CONV_CHANNELS) {
         conv_tiles_wide[v - 1](t);
         return;
@@ -107,24 +125,37 @@ static void conv_run_tile(conv_tile *t, int width, int v) {
         t->to[v] = t->to[0];
         t->lanes[v] = 0;
         t->room[v] = 0;
+        t->plain = 0;
     }
     if (width == 2) conv_tile_2_6(t);
     else conv_tile_1_8(t);
 }
 
-/* Block q of a group's result channels: its first channel; *width channels. */
+/* Result channels fall into whole blocks; of what is left, more than half a block makes one (its last channels are 0 and go
+   nowhere), and less makes pairs and a single one. */
+static inline int64_t conv_whole(int64_t out) { return (out + CONV_CHANNELS / 2 - 1) / CONV_CHANNELS; }
+
+static inline int64_t conv_blocks(int64_t out) {
+    const int64_t rest = out - conv_whole(out) * CONV_CHANNELS;
+    return conv_whole(out) + (rest > 0 ? rest / 2 + rest % 2 : 0);
+}
+
+/* Channels with those that are 0. */
+static inline int64_t conv_padded(int64_t out) {
+    const int64_t whole = conv_whole(out) * CONV_CHANNELS;
+    return whole > out ? whole : out;
+}
+
+/* Block q: its first channel; *width channels. */
 static inline int64_t conv_block(int64_t out, int64_t q, int *width) {
-    const int64_t whole = out / CONV_CHANNELS, pairs = out % CONV_CHANNELS / 2;
+    const int64_t whole = conv_whole(out);
     if (q < whole) {
         *width = CONV_CHANNELS;
         return q * CONV_CHANNELS;
     }
-    *width = q < whole + pairs ? 2 : 1;
-    return whole * CONV_CHANNELS + (q - whole) * 2;
-}
-
-static inline int64_t conv_blocks(int64_t out) {
-    return out / CONV_CHANNELS + out % CONV_CHANNELS / 2 + out % CONV_CHANNELS % 2;
+    const int64_t first = whole * CONV_CHANNELS + (q - whole) * 2;
+    *width = out - first >= 2 ? 2 : 1;
+    return first;
 }
 
 /* The sets of outputs: job (top, left) has rows x cols outputs. */
@@ -138,13 +169,26 @@ static inline int64_t conv_job_size(const conv_shape *s, int axis, int64_t first
     return s->kind == CONV ? a->m : (a->n - 1 - first) / a->stride + 1;
 }
 
-/* Whether a source apart saves more lanes than it costs copies. */
-static int conv_wants_apart(const conv_shape *s) {
+static inline int64_t conv_filled(int64_t lanes) { return (lanes + ND_W - 1) / ND_W * ND_W; }
+
+/* How many images a unit of work has, if a source of one image has `one` floats. */
+static int64_t conv_images(const nd_call *c, const conv_shape *s, int64_t one) {
+    const int64_t threads = c->threads > 1 ? c->threads : 1, share = (s->batch + 2 * threads - 1) / (2 * threads);
+    int64_t images = one ? CONV_CACHE / one : s->batch;
+    if (images > share) images = share;
+    return images < 1 ? 1 : images;
+}
+
+/* Whether a source apart, `floats` for one image, saves more lanes than it costs copies; *images it should have then. */
+static int conv_wants_apart(const conv_shape *s, int64_t floats, int64_t *images) {
     const conv_axis *w = &s->axis[1];
-    const int64_t cols = s->kind == CONV ? w->m : w->n, filled = (cols + ND_W - 1) / ND_W * ND_W;
-    if (cols == 0 || cols > 64 * ND_W || (s->kind == CONV_INPUT && w->stride != 1)) return 0;
-    if (s->batch == 1 || w->kernel > CONV_APART || s->out * s->axis[0].kernel < 16) return 0;
-    return filled * 8 > cols * 9;
+    const int64_t cols = s->kind == CONV ? w->m : w->n;
+    if (cols == 0 || cols > 64 * ND_W || floats == 0 || (s->kind == CONV_INPUT && w->stride != 1)) return 0;
+    if (w->kernel > CONV_APART || s->out * s->axis[0].kernel < 16) return 0;
+    *images = 1;
+    for (int64_t n = 2; n <= 64 && n <= s->batch && n * floats <= 4 * CONV_CACHE && (n - 1) * cols < 256; n++)
+        if (n * conv_filled(*images * cols) > *images * conv_filled(n * cols)) *images = n;
+    return *images * conv_filled(cols) * 8 > conv_filled(*images * cols) * 9;
 }
 
 static int32_t conv_direct_read(const nd_call *c, int kind, conv_job *job) {
@@ -153,15 +197,16 @@ static int32_t conv_direct_read(const nd_call *c, int kind, conv_job *job) {
     int64_t one, all;
     ND_REQUIRE(status == ND_OK, status);
     const conv_axis *h = &s->axis[0], *w = &s->axis[1];
-    conv_source_axis(&s->axis[0], kind, 0);
-    conv_source_axis(&s->axis[1], kind, conv_wants_apart(s));
-    ND_REQUIRE(rows_mul(s->groups, s->in, &one), ND_ESIZE);
-    const int64_t factors[4] = {h->phases, h->positions, w->phases, w->positions};
-    for (int i = 0; i < 4; i++) ND_REQUIRE(rows_mul(one, factors[i], &one), ND_ESIZE);
-    const int64_t threads = c->threads > 1 ? c->threads : 1, share = (s->batch + 2 * threads - 1) / (2 * threads);
-    s->some = one ? CONV_CACHE / one : s->batch;
-    if (threads > 1 && s->some > share) s->some = share;
-    if (w->apart && s->some * w->positions < CONV_WIDE * ND_W) s->some = CONV_WIDE * ND_W / w->positions + 1;
+    for (int apart = 1; apart >= 0; apart--) {
+        conv_source_axis(&s->axis[0], kind, 0);
+        conv_source_axis(&s->axis[1], kind, apart);
+        int fits = rows_mul(s->groups, s->in, &one);
+        const int64_t factors[4] = {h->phases, h->positions, w->phases, w->positions};
+        for (int i = 0; i < 4; i++) fits = fits && rows_mul(one, factors[i], &one);
+        if (apart && fits && conv_wants_apart(s, one, &s->some)) break;
+        ND_REQUIRE(apart || fits, ND_ESIZE);
+        s->some = conv_images(c, s, one);
+    }
     if (s->some > s->batch) s->some = s->batch;
     if (s->some < 1) s->some = 1;
     ND_REQUIRE(rows_mul(one, s->some, &all) && rows_mul(all + CONV_SLACK, sizeof(float), &all), ND_ESIZE);
@@ -173,7 +218,7 @@ static int32_t conv_direct_read(const nd_call *c, int kind, conv_job *job) {
     s->channel = s->part_down * h->phases;
     ND_REQUIRE(rows_mul(s->taps, sizeof(int64_t), &all), ND_ESIZE);
     job->bytes_taps = nd_align64(all);
-    ND_REQUIRE(rows_mul(s->groups, s->out, &all) && rows_mul(all, s->taps, &all), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->groups, conv_padded(s->out), &all) && rows_mul(all, s->taps, &all), ND_ESIZE);
     ND_REQUIRE(rows_mul(all, sizeof(float), &all), ND_ESIZE);
     job->bytes_weights = nd_align64(all);
     return ND_OK;
@@ -188,12 +233,14 @@ static void conv_pack_weights(const conv_shape *s, const float *w, int64_t *taps
         for (int64_t left = 0; left < conv_jobs(s, 1); left++) {
             const int64_t count = conv_taps(s, top, left, 0, taps + at);
             for (int64_t g = 0; g < s->groups; g++) {
-                float *to = packed + g * s->out * s->taps + at * s->out;
+                float *to = packed + (g * s->taps + at) * conv_padded(s->out);
                 for (int64_t q = 0; q < conv_blocks(s->out); q++) {
                     int width;
-                    const float *from = w + g * group + conv_block(s->out, q, &width) * next;
-                    for (int64_t j = at; j < at + count; j++)
-                        for (int o = 0; o < width; o++) *to++ = from[taps[j] + o * next];
+                    const int64_t first = conv_block(s->out, q, &width), left_over = s->out - first;
+                    const int valid = left_over < width ? (int)left_over : width;
+                    const float *from = w + g * group + first * next;
+                    for (int64_t j = at; j < at + count; j++, to += width)
+                        for (int o = 0; o < width; o++) to[o] = o < valid ? from[taps[j] + o * next] : 0.0f;
                 }
             }
             conv_taps(s, top, left, taps + at, 0);
@@ -235,6 +282,7 @@ static void conv_run_row(const conv_shape *s, conv_tile *t, int width, int64_t i
     const int most = width == 1 ? CONV_SINGLE : width == 2 ? CONV_PAIR : CONV_WIDE;
     const int joined = s->axis[1].apart && t->step == 1; /* images follow one another without a gap */
     const int64_t length = joined ? images * t->cols : t->cols;
+    int64_t left = (joined ? 1 : images) * ((length + ND_W - 1) / ND_W);
     int v = 0;
     for (int64_t b = 0; b < (joined ? 1 : images); b++)
         for (int64_t j = 0; j < length; j += ND_W) {
@@ -242,7 +290,8 @@ static void conv_run_row(const conv_shape *s, conv_tile *t, int width, int64_t i
             t->to[v] = to + (joined ? j / t->cols * t->next + j % t->cols : b * t->next + j * t->step);
             t->room[v] = t->cols - (joined ? j % t->cols : j);
             t->lanes[v] = length - j < ND_W ? (int)(length - j) : ND_W;
-            if (++v == most) {
+            left--;
+            if (++v == most || (v == 2 && left == 2 && most == CONV_WIDE)) { /* four registers are two and two */
                 conv_run_tile(t, width, v);
                 v = 0;
             }
@@ -266,7 +315,8 @@ static void conv_run_blocks(const conv_plan *p, int64_t top, int64_t left, int64
     for (int64_t q = first; q < end; q++) {
         int width;
         const int64_t g = q / blocks, channel = conv_block(s->out, q % blocks, &width);
-        const float *weight = p->weights + g * s->out * s->taps + tap * s->out + channel * count;
+        const float *weight = p->weights + (g * s->taps + tap) * conv_padded(s->out) + channel * count;
+        t.channels = s->out - channel < width ? (int)(s->out - channel) : width;
         const float *from = source + g * s->in * s->channel;
         float *to = out + (g * s->out + channel) * t.channel + top * line + left;
         for (int64_t i = 0; i < conv_job_size(s, 0, top); i++) {

@@ -103,6 +103,7 @@ def _whole(keys: tuple[Any, ...]) -> bool:
 
 
 def select_getitem(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
+    """The rule of ``getitem`` with index arrays: a take of runs, or of single elements."""
     (x,), (out,), key = inputs, outputs, attrs["key"].key
     if slices(key, x.shape) is not None:
         return False
@@ -128,6 +129,7 @@ def _put_slices(b: Any, g: Any, key: Any, out: Any) -> None:
 
 
 def select_put(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Any]) -> Any:
+    """The rule of ``put``: a strided write into zeros for slices, a sum into zeros for index arrays."""
     (g,), (out,), key = inputs, outputs, attrs["key"].key
     if slices(key, out.shape) is not None:
         _put_slices(b, g, key, out)
