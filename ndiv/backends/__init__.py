@@ -29,8 +29,7 @@ ENVIRONMENT = {
     "NDIV_BACKEND": "native, numpy or numba (default: native where the extension was built)",
     "NDIV_ISA": "instruction set of the native kernels (default: the widest that this machine has)",
     "NDIV_CHECK": "1: run the reference beside every kernel of the other backends and compare",
-    "NDIV_NUM_THREADS": "threads of native plans",
-    "NDIV_CBLAS": "BLAS library for very large products in native plans",
+    "NDIV_NUM_THREADS": "threads of native plans (default: the processors that this process may use)",
 }
 _current: str | None = None
 
@@ -131,6 +130,7 @@ def info() -> dict[str, Any]:
     import platform
 
     from .._version import __version__
+    from .threadpool import threads
 
     return {
         "ndiv": __version__,
@@ -141,6 +141,7 @@ def info() -> dict[str, Any]:
         "native": "built" if native.available() else f"not available: {native.why_not()}",
         "isa": native.isa() if native.available() else None,
         "isas": native.isas() if native.available() else [],
+        "threads": threads(),
         "numba": numba.version() or f"not available: {numba.why_not()}",
         "environment": {k: os.environ.get(k) for k in ENVIRONMENT},
     }

@@ -42,7 +42,9 @@ def configure() -> None:
 
 
 def threads() -> int:
-    """Threads that native plans may use."""
+    """Threads that native plans may use; 1 without the extension."""
+    if not native.available():
+        return 1
     configure()
     return int(native._need().nd_threads())
 
