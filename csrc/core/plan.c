@@ -137,9 +137,9 @@ static int32_t prepare(nd_plan *p, const plan_bytes *b, uint32_t i, const nd_op 
     if (scratch < 0 || scratch > ND_PLAN_BYTES || persist < 0 || persist > ND_PLAN_BYTES - p->persist ||
         (persist && !op->pack))
         return refuse("the operation needs too much memory");
-    if (scratch > p->scratch) p->scratch = nd_align64(scratch);
+    if (scratch > p->scratch) p->scratch = scratch;
     in->packed = p->persist;
-    p->persist += nd_align64(persist);
+    p->persist += persist ? nd_align64(persist) + ND_GUARD : 0;
     return ND_OK;
 }
 
@@ -246,6 +246,7 @@ static int32_t pack(nd_plan *p, const plan_bytes *b, const nd_op *const *ops, in
         }
         *where = i;
         in->persist = packed + in->packed;
+        nd_plan_guard(packed + in->packed + in->call.persist, packed + in->packed + nd_align64(in->call.persist) + ND_GUARD);
         status = ops[nd_u32(b->instr + (uint64_t)i * ND_INSTR_SIZE)]->pack(&in->call, data, in->persist);
     }
     nd_parallel_limit(limit);

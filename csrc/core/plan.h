@@ -115,6 +115,22 @@ int32_t nd_plan_refuse(int32_t status, const char *why);
 void *nd_plan_zeroed(int64_t bytes);
 void *nd_plan_aligned(void *block);
 
+/* Under the address sanitizer: bytes from .. to - 1 of a block are not to be touched, and ND_GUARD bytes more are there for
+   that after each area. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ND_GUARDED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(ND_GUARDED)
+#include <sanitizer/asan_interface.h>
+enum { ND_GUARD = 64 };
+static inline void nd_plan_guard(void *from, void *to) { __asan_poison_memory_region(from, (size_t)((char *)to - (char *)from)); }
+#else
+enum { ND_GUARD = 0 };
+static inline void nd_plan_guard(void *from, void *to) { (void)from, (void)to; }
+#endif
+
 /* base + offset; also for the NULL of an empty slot. */
 static inline void *nd_plan_address(const void *base, int64_t offset) {
     return (void *)((uintptr_t)base + (uintptr_t)offset);

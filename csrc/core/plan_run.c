@@ -37,7 +37,8 @@ static int64_t now(void) {
 
 static int64_t context_bytes(const nd_plan *p) {
     return nd_align64(sizeof(plan_context)) + nd_align64((int64_t)p->n_operands * (int64_t)sizeof(void *)) +
-           nd_align64((int64_t)p->n_slots * (int64_t)sizeof(void *)) + nd_align64(p->arena) + p->scratch;
+           nd_align64((int64_t)p->n_slots * (int64_t)sizeof(void *)) + nd_align64(p->arena) + ND_GUARD +
+           nd_align64(p->scratch) + ND_GUARD;
 }
 
 static plan_context *new_context(nd_plan *p) {
@@ -52,7 +53,9 @@ static plan_context *new_context(nd_plan *p) {
     c->given = (const void **)at;
     at += nd_align64((int64_t)p->n_slots * (int64_t)sizeof(void *));
     c->arena = at;
-    c->scratch = at + nd_align64(p->arena);
+    c->scratch = at + nd_align64(p->arena) + ND_GUARD;
+    nd_plan_guard(c->arena + p->arena, c->scratch);
+    nd_plan_guard(c->scratch + p->scratch, (uint8_t *)c + context_bytes(p));
     for (uint32_t k = 0; k < p->n_operands; k++) {
         const plan_value *v = p->operands[k] == ND_ABSENT ? 0 : &p->values[p->operands[k]];
         if (v && !v->region) c->data[k] = c->arena + v->offset;
