@@ -15,6 +15,7 @@ from ..errors import ShapeError
 __all__ = ["Tensor", "tensor", "values"]
 
 on_read: Any = None  # called with a Tensor whose values leave the tape; set while a function is traced for compilation
+on_write: Any = None  # called with a leaf and its new values; True: the trace has noted it, and nothing is written
 
 
 if TYPE_CHECKING:  # what ops/ installs at run time, for type checkers and editors
@@ -152,9 +153,14 @@ class Tensor(_Methods):
         self.grad = None
 
     def copy_(self, values: Any) -> Tensor:
-        """Write new values into a leaf, in place; graphs recorded before this can no longer run backward."""
+        """Write new values into a leaf, in place; graphs recorded before this can no longer run backward.
+
+        In a function that is being compiled this is a state of the plan that takes a new value when the plan runs.
+        """
         from .tape import _sequence
 
+        if on_write is not None and on_write(self, values):
+            return self
         if self.node is not None:
             raise ShapeError("copy_ writes into leaves only; this tensor was computed", hint="detach() it first")
         self.data[...] = values.data if isinstance(values, Tensor) else values

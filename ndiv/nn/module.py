@@ -17,6 +17,9 @@ from ..errors import ConfigError
 __all__ = ["Module", "Parameter"]
 
 _NDIV_INTERNAL = True
+# While a function is traced for compilation: on_buffer(module, name) is what stands for a buffer, or None;
+# on_buffer(module, name, value) notes that it takes a new value, and says whether it did.
+on_buffer: Any = None
 
 
 class Parameter(Tensor):
@@ -52,6 +55,8 @@ class Module:
         elif isinstance(value, Module):
             self._modules[name] = value
         elif name in self._buffers:
+            if on_buffer is not None and on_buffer(self, name, value):
+                return
             self._buffers[name] = np.asarray(value)
             return
         object.__setattr__(self, name, value)
@@ -59,7 +64,8 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         buffers = self.__dict__.get("_buffers", {})
         if name in buffers:
-            return buffers[name]
+            held = None if on_buffer is None else on_buffer(self, name)
+            return buffers[name] if held is None else held
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def register_buffer(self, name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import Tensor
 from ..autograd.ops.norm import batch_norm
 from ..errors import ShapeError
 from .layers import _positive
@@ -19,6 +20,7 @@ _NDIV_INTERNAL = True
 class _BatchNorm(Module):
     ndims: tuple[int, ...] = ()
     wanted = ""
+    num_batches_tracked: Any
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True) -> None:
@@ -39,12 +41,13 @@ class _BatchNorm(Module):
                              value=x.shape, hint=f"give {self.wanted} with C = {self.num_features}")
         if not self.track_running_stats:
             return batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        momentum = self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training:
-            self._buffers["num_batches_tracked"] = seen = self._buffers["num_batches_tracked"] + np.int64(1)
-            momentum = 1.0 / float(seen) if momentum is None else momentum
-        return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0,
-                          self.eps)
+            seen: Any = self.num_batches_tracked + np.int64(1)
+            self.num_batches_tracked = seen
+            if self.momentum is None:  # a Tensor where a plan is made, which counts at each run
+                momentum = 1.0 / (seen.astype(self.running_mean.dtype) if isinstance(seen, Tensor) else float(seen))
+        return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"

@@ -75,20 +75,26 @@ class Compiled:
 
 
 def _names_of(owner: Any) -> dict[int, str]:
-    """Names of a module's parameters and buffers."""
+    """Names of a module's parameters and buffers, by id."""
     if not hasattr(owner, "named_parameters"):
         return {}
-    return {id(t): name for name, t in [*owner.named_parameters(), *owner.named_buffers()] if isinstance(t, Tensor)}
+    return {id(t): name for name, t in [*owner.named_parameters(), *owner.named_buffers()]}
 
 
 def agree(executable: Executable, traced: Traced, tolerance: float = 1e-4) -> None:
-    """Compare with what op-by-op execution gave on the second trace's data; `TraceBreak` where they differ."""
+    """Compare with what op-by-op execution gave on the second trace's data; `TraceBreak` where they differ. States that the
+    plan updates are what they were afterwards."""
     from .. import random
 
-    inputs, expected = traced.second
+    inputs, expected, updates = traced.second
+    before = {name: traced.tensors[name].data.copy() for name in updates}
     with random.fork(0):
         got = executable(inputs)
-    for k, (a, b) in enumerate(zip(got, expected, strict=True)):
+    for name, values in before.items():
+        held = traced.tensors[name].data
+        got.append(held.copy())
+        held[...] = values
+    for k, (a, b) in enumerate(zip(got, [*expected, *updates.values()], strict=True)):
         wide, other = a.astype(np.float64), np.asarray(b, np.float64)
         scale = float(np.nanmax(np.abs(other), initial=0.0)) if np.isfinite(other).all() else np.inf
         near = np.allclose(wide, other, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True)

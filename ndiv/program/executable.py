@@ -47,7 +47,7 @@ class Executable:
     plan      what runs; ``engine`` says by whom: "native" or "numpy"
     """
 
-    def __init__(self, program: Program, tensors: dict[str, Tensor] | None = None, streams: int = 0,
+    def __init__(self, program: Program, tensors: dict[str, Any] | None = None, streams: int = 0,
                  engine: str | None = None, passes: Iterable[str] | None = None) -> None:
         self.source = program
         self.program = run_passes(program, passes)

@@ -25,10 +25,12 @@ __all__ = ["gradient"]
 _NDIV_INTERNAL = True
 
 
-def gradient(program: Program, loss: Value, wrt: Sequence[Value]) -> tuple[Program, list[str]]:
+def gradient(program: Program, loss: Value, wrt: Sequence[Value],
+             data: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] | None = None) -> tuple[Program, list[str]]:
     """The program with d loss / d w added to its outputs for each w of ``wrt`` that the loss depends on.
 
-    loss: a value of the program with one element. Returns the program and the names of those w, in order.
+    loss: a value of the program with one element. data: two sets of arrays for the inputs, whose whole numbers are taken
+    (indices and lengths cannot be made up). Returns the program and the names of those w, in order.
 
     >>> import ndiv, numpy as np
     >>> from ndiv.program.trace import trace
@@ -37,8 +39,9 @@ def gradient(program: Program, loss: Value, wrt: Sequence[Value]) -> tuple[Progr
     >>> [e.op for e in g.eqns], names
     (['mul', 'sum', 'reshape', 'expand', 'mul', 'mul', 'add'], ['x0'])
     """
-    first, found = _once(program, loss, wrt, 0)
-    second, _ = _once(program, loss, wrt, 1)
+    given: Any = data or (None, None)
+    first, found = _once(program, loss, wrt, 0, given[0])
+    second, _ = _once(program, loss, wrt, 1, given[1])
     same_program(first, second)
     return first, found
 
@@ -53,9 +56,13 @@ def _stand_in(v: Value, seed: int) -> np.ndarray:
     return np.full(v.shape, 0, v.dtype)
 
 
-def _once(program: Program, loss: Value, wrt: Sequence[Value], seed: int) -> tuple[Program, list[str]]:
+def _once(program: Program, loss: Value, wrt: Sequence[Value], seed: int,
+          data: Sequence[np.ndarray] | None) -> tuple[Program, list[str]]:
     chosen = set(wrt)
     tensors: dict[Value, Tensor] = {v: Tensor(_stand_in(v, seed), v in chosen) for v in [*program.inputs, *program.states]}
+    for v, a in zip(program.inputs, data or (), strict=data is not None):
+        if v.dtype.kind in "iu":
+            tensors[v] = Tensor(a)
     known: dict[Value, Any] = {**tensors, **program.consts}
     journal = _mode.journal
     try:
@@ -80,7 +87,8 @@ def _once(program: Program, loss: Value, wrt: Sequence[Value], seed: int) -> tup
     pairs = [(v, g) for v, (_, g) in zip(wrt, pulled, strict=True) if g is not None]
     outputs = [known[v] for v in program.outputs] + [g for _, g in pairs]
     names = {id(tensors[v]): v.name for v in program.states}
-    made, _ = program_of(program.name, [(v.name, tensors[v]) for v in program.inputs], outputs, names)
+    updates = [(tensors[s], known[v]) for s, v in program.updates.items()]
+    made, _ = program_of(program.name, [(v.name, tensors[v]) for v in program.inputs], outputs, names, updates)
     _keep_states(made, program.states)
     return made, [v.name for v, _ in pairs]
 

@@ -2,14 +2,15 @@
 
 Contract: `trace` runs ``f`` twice, on the data given and on other data of the same shapes, and refuses with `TraceBreak`
 (E0012) unless both give the same program (the *two-trace rule*). What an argument brings is an input; Parameters and
-buffers are states, bound by reference; every other array is a constant, equal in both traces.
+buffers are states, bound by reference; every other array is a constant, equal in both traces. A buffer, or a leaf of no
+gradient, that the function writes (`copy_`, an assignment to a buffer) is a state that the program updates.
 """
 
 from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from .. import random
 from ..autograd import Tape, Tensor
 from ..autograd.primitive import REGISTRY
-from ..autograd.tape import Node, apply
+from ..autograd.tape import Node, apply, no_grad, stopped
 from ..autograd.tape import trace as record_all
 from ..errors import TraceBreak
 from .ir import Eqn, Program, Value, array_hash
@@ -28,22 +29,26 @@ __all__ = ["Traced", "other_data", "program_of", "replay", "same_program", "trac
 
 _NDIV_INTERNAL = True
 tensor_module: Any = importlib.import_module("ndiv.autograd.tensor")  # the name in the package is the function
+module_module: Any = importlib.import_module("ndiv.nn.module")
 
 
 @dataclass
 class Traced:
     """A traced function: the program, how its arguments and results are taken apart, and the Tensors behind its states.
 
-    tensors  by the names of the states
-    second   (arguments' arrays, results' arrays) of the second trace, for checking what is made of the program
+    tensors  by the names of the states: what holds their ``data``, a Tensor or a `BufferState`
+    first    the arguments' arrays of the first trace
+    second   (arguments' arrays, results' arrays, new values of states by name) of the second trace, for checking what is
+             made of the program
     streams  random streams that one run uses
     """
 
     program: Program
     in_spec: Any
     out_spec: Any
-    tensors: dict[str, Tensor]
-    second: tuple[list[np.ndarray], list[np.ndarray]]
+    tensors: dict[str, Any]
+    first: list[np.ndarray]
+    second: tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]
     streams: int = 0
 
 
@@ -68,47 +73,122 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], name: str = "", names: d
     same_program(first.program, second.program)
     if first.spec != second.spec or first.streams != second.streams:
         raise TraceBreak("the structure of the results depends on the data", value=str(second.spec))
-    values = [np.asarray(t.data if isinstance(t, Tensor) else t) for t in second.results]
-    return Traced(first.program, spec, first.spec, first.tensors, (other, values), first.streams)
+    return Traced(first.program, spec, first.spec, first.tensors, first_data, (other, second.results, second.updates),
+                  first.streams)
 
 
 @dataclass
 class _Run:
     program: Program
     spec: Any
-    tensors: dict[str, Tensor]
-    results: list[Any]
+    tensors: dict[str, Any]
+    results: list[np.ndarray]
+    updates: dict[str, np.ndarray]
     streams: int
+
+
+class BufferState:
+    """A module's buffer as the state of a plan: its array is looked up at each call, since assignments replace it."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self.module, self.name = module, name
+
+    @property
+    def data(self) -> np.ndarray:
+        held: Any = self.module._buffers[self.name]
+        if not isinstance(held, np.ndarray) or not (held.flags.c_contiguous and held.flags.writeable):
+            self.module._buffers[self.name] = held = np.array(held, order="C")
+        return held
+
+
+class _States:
+    """What a function that is being traced keeps between calls: buffers, which are Tensors as long as it runs, and leaves
+    that it writes. Such a leaf stands for its new value until the trace ends."""
+
+    def __init__(self, inputs: list[Tensor], names: dict[int, str] | None) -> None:
+        self.inputs = {id(t) for t in inputs}
+        self.names = dict(names or {})
+        self.buffers: dict[tuple[int, str], Tensor] = {}
+        self.holders: dict[int, BufferState] = {}  # id of a buffer's Tensor -> where the buffer lives
+        self.written: dict[int, tuple[Tensor, np.ndarray]] = {}  # leaves, and what they held before
+
+    def buffer(self, module: Any, name: str, *new: Any) -> Any:
+        """`on_buffer` of `ndiv.nn.module`."""
+        if not random.is_traced():
+            return None
+        key = (id(module), name)
+        if key not in self.buffers:
+            held = module._buffers[name]
+            self.buffers[key] = t = Tensor(np.asarray(held))
+            self.holders[id(t)] = BufferState(module, name)
+            self.names[id(t)] = self.names.get(id(held), f"{type(module).__name__}.{name}")
+        leaf = self.buffers[key]
+        if new:
+            leaf.copy_(new[0])
+            return True
+        return leaf
+
+    def write(self, leaf: Tensor, values: Any) -> bool:
+        """`on_write` of `ndiv.autograd.tensor`."""
+        if not random.is_traced() or (leaf.node is not None and id(leaf) not in self.written):
+            return False
+        if id(leaf) in self.inputs or leaf.requires_grad:
+            what = "an argument" if id(leaf) in self.inputs else "a leaf that requires a gradient"
+            raise TraceBreak(f"a function that is being compiled writes {what} in place", value=leaf.shape,
+                             hint="return the new values, and copy them outside of the function")
+        self.written.setdefault(id(leaf), (leaf, leaf.data))
+        self.names.setdefault(id(leaf), leaf.name or f"s{len(self.written)}")
+        with no_grad():
+            new = values if isinstance(values, Tensor) else Tensor(np.asarray(values))
+            new = new if new.dtype == leaf.dtype else new.astype(leaf.dtype)
+            new = stopped(new if new.shape == leaf.shape else new.expand(leaf.shape))
+        leaf.data, leaf.node, leaf.slot = new.data, new.node, new.slot
+        return True
+
+    def updates(self) -> list[tuple[Tensor, Tensor]]:
+        """(leaf, its new value)."""
+        return [(leaf, Tensor(leaf.data, False, leaf.node, leaf.slot)) for leaf, _ in self.written.values()]
+
+    def restore(self) -> None:
+        """Leaves as they were before."""
+        for leaf, data in self.written.values():
+            leaf.data, leaf.node, leaf.slot = data, None, 0
 
 
 def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndarray], name: str,
           names: dict[int, str] | None) -> _Run:
     inputs = [Tensor(a) for a in data]
     mine = {id(t) for t in inputs} | set(names or {})
+    states = _States(inputs, names)
 
     def read(t: Tensor) -> None:
         if random.is_traced() and (t.node is not None or id(t) in mine):  # other threads read what they like
             raise TraceBreak("a function that is being compiled reads the value of a tensor", value=t.shape,
                              hint="use ndiv.where in the place of a Python choice; see docs/errors.md, E0012")
 
-    outer = tensor_module.on_read
-    tensor_module.on_read = read
+    outer = tensor_module.on_read, tensor_module.on_write, module_module.on_buffer
+    tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = read, states.write, states.buffer
     try:
         with random.traced(), record_all(), np.errstate(all="ignore"):
             results = f(*unflatten(spec, inputs))
             streams = random.get_state()[1]
+        found, out_spec = flatten(results)
+        outs = [t for _, t in found]
+        updates = states.updates()
+        program, tensors = program_of(name, list(zip(paths, inputs, strict=True)), outs, states.names, updates)
+        new = {v.name: t.data for v, (_, t) in zip(program.updates, updates, strict=True)}
+        values = [np.asarray(t.data if isinstance(t, Tensor) else t) for t in outs]
     finally:
-        tensor_module.on_read = outer
-    found, out_spec = flatten(results)
-    outs = [t for _, t in found]
-    program, tensors = program_of(name, list(zip(paths, inputs, strict=True)), outs, names)
-    return _Run(program, out_spec, tensors, outs, streams)
+        tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = outer
+        states.restore()
+    holders = {k: states.holders.get(id(t), t) for k, t in tensors.items()}
+    return _Run(program, out_spec, holders, values, new, streams)
 
 
-def program_of(name: str, inputs: Iterable[tuple[str, Tensor]], outputs: Iterable[Any],
-               names: dict[int, str] | None = None) -> tuple[Program, dict[str, Tensor]]:
-    """The program behind recorded outputs, and the Tensor of each state."""
-    return _Extraction(name, names or {}).run(inputs, list(outputs))
+def program_of(name: str, inputs: Iterable[tuple[str, Tensor]], outputs: Iterable[Any], names: dict[int, str] | None = None,
+               updates: Sequence[tuple[Tensor, Tensor]] = ()) -> tuple[Program, dict[str, Tensor]]:
+    """The program behind recorded outputs, and the Tensor of each state. ``updates``: (leaf, its new value)."""
+    return _Extraction(name, names or {}).run(inputs, list(outputs), updates)
 
 
 class _Extraction:
@@ -122,17 +202,19 @@ class _Extraction:
         self.alive: list[Any] = []  # what ids belong to
         self.count = itertools.count()
 
-    def run(self, inputs: Iterable[tuple[str, Tensor]], outputs: list[Any]) -> tuple[Program, dict[str, Tensor]]:
+    def run(self, inputs: Iterable[tuple[str, Tensor]], outputs: list[Any],
+            updates: Sequence[tuple[Tensor, Tensor]]) -> tuple[Program, dict[str, Tensor]]:
         p = self.program
         for path, t in inputs:
             value = Value(path, t.shape, t.dtype)
             self.values[id(t)] = value
             p.inputs.append(value)
         self.taken = {v.name for v in p.inputs}
-        for node in Tape.of(*[t for t in outputs if isinstance(t, Tensor)]):
+        for node in Tape.of(*[t for t in (*outputs, *(new for _, new in updates)) if isinstance(t, Tensor)]):
             p.eqns.append(self.eqn(node))
         p.outputs = [self.operand(t, t.node, t.slot) if isinstance(t, Tensor) and t.node is not None
                      else self.leaf(t) for t in outputs]
+        p.updates = {self.leaf(leaf): self.operand(new, new.node, new.slot) for leaf, new in updates}
         return p, self.tensors
 
     def eqn(self, node: Node) -> Eqn:

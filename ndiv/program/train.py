@@ -109,7 +109,7 @@ class TrainStep:
         if not wrt:
             raise TraceBreak(f"the loss of {type(model).__name__} depends on no parameter", value=list(trained),
                              hint="compute it from the model's forward")
-        program, found = gradient(program, program.outputs[0], wrt)
+        program, found = gradient(program, program.outputs[0], wrt, (traced.first, traced.second[0]))
         program = narrow(program)
         loss, *gradients = program.outputs
         by_name = dict(zip(found, gradients, strict=True))

@@ -23,7 +23,7 @@
  * over 192 keys: of all of them in order where there are at least 16 heads, else of up to 8 equal ranges of keys,
  * whose sums are added in order. Memory: bounded per thread, and one gquery for each further range.
  */
-#define ND_ATT_SMALL 100000.0 /* multiplications below which threads do not pay */
+#define ND_ATT_SMALL 500000.0 /* multiplications below which threads do not pay */
 
 #include "attention_mm.h"
 #include "attention_args.h"

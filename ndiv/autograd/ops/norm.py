@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ShapeError
+from ...errors import ShapeError, TraceBreak
+from ...random import is_traced
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken
-from ..tape import apply
+from ..tape import apply, stopped
 from ..tensor import Tensor
 from ._declare import numbers
-from .elementwise import rsqrt
+from .elementwise import rsqrt, sqrt
 from .reduce import mean, sum
 from .shape import reshape
 
@@ -242,8 +243,8 @@ def batch_norm(x: Any, running_mean: Any = None, running_var: Any = None, weight
     weight = np.ones(c, x.dtype) if weight is None else weight
     bias = np.zeros(c, x.dtype) if bias is None else bias
     if not training and running_mean is not None and running_var is not None:
-        mu, var = (v.data if isinstance(v, Tensor) else np.asarray(v) for v in (running_mean, running_var))
-        scale = weight * (1.0 / np.sqrt(var + eps)).astype(x.dtype)
+        mu, var = (stopped(v) if isinstance(v, Tensor) else np.asarray(v) for v in (running_mean, running_var))
+        scale = weight * (1.0 / sqrt(var + eps)).astype(x.dtype)
         return x * _side(scale, x) + _side(bias - scale * mu.astype(x.dtype), x)
     n = _count(x.shape)
     if training and n < 2:
@@ -253,6 +254,17 @@ def batch_norm(x: Any, running_mean: Any = None, running_var: Any = None, weight
     if training:
         for running, now, factor in ((running_mean, mu, 1.0), (running_var, var, n / (n - 1))):
             if running is not None:
-                held = running.data if isinstance(running, Tensor) else running
-                held += momentum * ((now.data if isinstance(now, Tensor) else now) * factor - held)
+                _move(running, now, factor, momentum)
     return y
+
+
+def _move(running: Any, now: Any, factor: float, momentum: Any) -> None:
+    """running + momentum (now factor - running) in its place."""
+    if is_traced() and isinstance(now, Tensor):
+        if not isinstance(running, Tensor):
+            raise TraceBreak("batch_norm moves running statistics that are arrays, which a plan cannot write",
+                             hint="give them as Tensors, or use ndiv.nn.BatchNorm1d")
+        running.copy_(running + momentum * (stopped(now) * factor - running))
+        return
+    held = running.data if isinstance(running, Tensor) else running
+    held += momentum * ((now.data if isinstance(now, Tensor) else now) * factor - held)
