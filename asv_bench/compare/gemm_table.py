@@ -22,7 +22,7 @@ PARSER.add_argument("--threads", type=int, default=1)
 PARSER.add_argument("--isa", default="", help="avx2, avx512, neon or scalar; the best one when it is not given")
 PARSER.add_argument("--only", default="", help="shapes whose line has this text")
 OPTIONS = PARSER.parse_args()
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["NDIV_NUM_THREADS"] = str(OPTIONS.threads)
+os.environ["OPENBLAS_NUM_THREADS"] = str(OPTIONS.threads)
 os.environ.pop("OPENBLAS_CORETYPE", None)  # an inherited choice may hold NumPy to less than this machine offers
 if OPTIONS.isa == "avx2":  # before NumPy and PyTorch are loaded
     os.environ.update(OPENBLAS_CORETYPE="Haswell", MKL_ENABLE_INSTRUCTIONS="AVX2", ONEDNN_MAX_CPU_ISA="AVX2",
@@ -135,6 +135,7 @@ def measure(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 def main() -> None:
     native.select(OPTIONS.isa or None)
+    native._need().nd_set_threads(OPTIONS.threads)
     makers: dict[str, Callable[..., Callable[[], Any]]] = {"ndiv": with_ndiv, "NumPy": with_numpy}
     try:
         import torch  # noqa: F401

@@ -30,8 +30,10 @@ PATIENCE = 64  # plans made before the function is left uncompiled
 class Compiled:
     """A compiled function; call it as the function. ``plans`` lists what was made so far."""
 
-    def __init__(self, f: Callable[..., Any], names: Callable[[], dict[int, str]] | None = None) -> None:
+    def __init__(self, f: Callable[..., Any], names: Callable[[], dict[int, str]] | None = None,
+                 memory: int | None = None) -> None:
         self.f = f
+        self.memory = memory
         self.names = names
         self.owner = f if hasattr(f, "training") else getattr(f, "__self__", None)
         self.cache: OrderedDict[Any, tuple[Executable, Traced]] = OrderedDict()
@@ -62,7 +64,7 @@ class Compiled:
         """Trace, lower and check; the new entry."""
         names = self.names() if self.names is not None else _names_of(self.owner)
         traced = trace(self.f, args, self.__name__, names)
-        executable = Executable(narrow(traced.program), traced.tensors, traced.streams)
+        executable = Executable(narrow(traced.program), traced.tensors, traced.streams, memory=self.memory)
         agree(executable, traced)
         self.cache[key] = entry = (executable, traced)
         self.made += 1
@@ -104,13 +106,18 @@ def agree(executable: Executable, traced: Traced, tolerance: float = 1e-4) -> No
                              f"(result {k}, by {worst:.3g})", value=worst, hint="please report this")
 
 
-def compile(f: Callable[..., Any]) -> Compiled:
+def compile(f: Callable[..., Any], memory: int | None = None) -> Compiled:
     """``f`` traced once for each set of argument shapes, then run as a plan, without Python between the ops.
 
     f takes and returns Tensors or arrays, nested in dicts, lists and tuples as you like; other arguments are part of the guard.
     Parameters that it uses are read at each call; other arrays that it captures are frozen. Results carry no gradient:
-    compile ``ndiv.value_and_grad(f)`` to have gradients in the plan. Raises `TraceBreak` (E0012) when ``f`` does not compute the
-    same program for all data.
+    compile ``ndiv.value_and_grad(f)`` to have gradients in the plan.
+
+    memory: the most bytes that a plan's temporaries may take (not arguments, results and parameters). Where they would take
+    more, values are computed again in the place of being kept, which gives the same bits in more time; `ConfigError` (E0010),
+    with the smallest size that was reached, when that does not suffice.
+
+    Raises `TraceBreak` (E0012) when ``f`` does not compute the same program for all data.
 
     >>> import ndiv, numpy as np
     >>> fast = ndiv.compile(lambda x, y: ndiv.tanh(x @ y).sum())
@@ -119,4 +126,4 @@ def compile(f: Callable[..., Any]) -> Compiled:
     """
     if not callable(f):
         raise ConfigError(f"compile takes a function, not {type(f).__name__}", value=f, hint="give a function of Tensors")
-    return Compiled(f)
+    return Compiled(f, memory=memory)

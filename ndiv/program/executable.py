@@ -21,6 +21,7 @@ from .interpret import Interpreter
 from .ir import Program
 from .lower import lower
 from .passes import run_passes
+from .passes.recompute import recompute
 from .passes.select import RNG
 from .plan import Plan
 
@@ -45,12 +46,15 @@ class Executable:
 
     program   after all passes; ``source`` is what it was made from
     plan      what runs; ``engine`` says by whom: "native" or "numpy"
+    memory    the most bytes that temporaries may take; more than that are computed again (`passes.recompute`)
     """
 
     def __init__(self, program: Program, tensors: dict[str, Any] | None = None, streams: int = 0,
-                 engine: str | None = None, passes: Iterable[str] | None = None) -> None:
+                 engine: str | None = None, passes: Iterable[str] | None = None, memory: int | None = None) -> None:
         self.source = program
         self.program = run_passes(program, passes)
+        if memory is not None:
+            self.program = recompute(self.program, memory)
         self.plan = lower(self.program)
         self.engine = engine or engine_of(self.plan)
         self.streams = streams

@@ -20,7 +20,7 @@ from .ops.record import DTYPES, encode
 from .passes.select import LowerError, is_view
 from .plan import ARENA, SLOT, Instruction, Plan, PlanValue, Slot, assemble
 
-__all__ = ["lower"]
+__all__ = ["Lowering", "lower"]
 
 F32 = np.dtype(np.float32)
 
@@ -38,10 +38,12 @@ class _Step:
 
 def lower(program: Program) -> Plan:
     """The plan of a program in plan operations and views."""
-    return _Lowering(program).run()
+    return Lowering(program).run()
 
 
-class _Lowering:
+class Lowering:
+    """From equations to steps (`collect`), and from steps to a plan."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.layouts: dict[Value, Layout] = {}
@@ -54,6 +56,12 @@ class _Lowering:
         self.used = {v for e in program.eqns for v in e.reads()} | set(program.results())
 
     def run(self) -> Plan:
+        """The plan."""
+        self.collect()
+        return self.assemble()
+
+    def collect(self) -> None:
+        """All steps, and the slots of what is not in the arena."""
         p = self.program
         for kind, values in (("input", p.inputs), ("state", p.states), ("constant", p.consts)):
             for v in values:
@@ -66,7 +74,6 @@ class _Lowering:
             self.eqn(e)
         self.line = "results"
         self.results()
-        return self.assemble()
 
     def slot(self, kind: str, v: Value) -> int:
         if v.dtype not in DTYPES:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ALIGN", "Arena", "Buffer", "place"]
+__all__ = ["ALIGN", "Arena", "Buffer", "aligned", "place"]
 
 ALIGN = 64  # bytes: a cache line, and the widest register
 
@@ -37,7 +37,8 @@ class Arena:
     bound: int
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """The bytes that a buffer of this size takes."""
     return max((size + ALIGN - 1) // ALIGN * ALIGN, ALIGN)
 
 
@@ -65,9 +66,9 @@ def place(buffers: Sequence[Buffer]) -> Arena:
 
 
 _ORDERS: list[Callable[[Buffer], Any]] = [
-    lambda b: (-_aligned(b.size), b.first - b.last, b.first), lambda b: (b.first - b.last, -_aligned(b.size), b.first),
-    lambda b: (-_aligned(b.size) * (b.last - b.first + 1), b.first), lambda b: (b.first, -_aligned(b.size)),
-    lambda b: (-b.last, -_aligned(b.size))]
+    lambda b: (-aligned(b.size), b.first - b.last, b.first), lambda b: (b.first - b.last, -aligned(b.size), b.first),
+    lambda b: (-aligned(b.size) * (b.last - b.first + 1), b.first), lambda b: (b.first, -aligned(b.size)),
+    lambda b: (-b.last, -aligned(b.size))]
 _TRIES, _MOST = 200, 400  # attempts to improve; programs with more buffers than this are near their bound anyway
 
 
@@ -76,7 +77,7 @@ def _greedy(order: Sequence[Buffer]) -> tuple[int, list[int]]:
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     offsets = []
     for b in order:
-        size = _aligned(b.size)
+        size = aligned(b.size)
         at, best = 0, None
         for offset, end, _, _ in sorted(p for p in placed if p[2] <= b.last and b.first <= p[3]):
             if offset - at >= size and (best is None or offset - at < best[1]):
@@ -100,7 +101,7 @@ def _improved(best: tuple[int, list[int]], order: list[Buffer], bound: int) -> t
             best, order = (size, offsets), trial
             if size == bound:
                 break
-        last = max(range(len(trial)), key=lambda i: offsets[i] + _aligned(trial[i].size))
+        last = max(range(len(trial)), key=lambda i: offsets[i] + aligned(trial[i].size))
         state = (state * 1103515245 + 12345) % (1 << 31)  # a generator of its own: plans must not depend on anything else
         to = (state >> 8) % (last + 1)
         trial = [*trial[:to], trial[last], *trial[to:last], *trial[last + 1:]]
@@ -110,8 +111,8 @@ def _improved(best: tuple[int, list[int]], order: list[Buffer], bound: int) -> t
 def _bound(buffers: Sequence[Buffer]) -> int:
     change: dict[int, int] = {}
     for b in buffers:
-        change[b.first] = change.get(b.first, 0) + _aligned(b.size)
-        change[b.last + 1] = change.get(b.last + 1, 0) - _aligned(b.size)
+        change[b.first] = change.get(b.first, 0) + aligned(b.size)
+        change[b.last + 1] = change.get(b.last + 1, 0) - aligned(b.size)
     most = alive = 0
     for at in sorted(change):
         alive += change[at]

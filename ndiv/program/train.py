@@ -47,8 +47,9 @@ def _narrow(v: Any) -> Any:
 class TrainStep:
     """Compiled training steps of one model."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, memory: int | None = None) -> None:
         self.model = model
+        self.memory = memory  # bytes for temporaries, as `ndiv.compile` takes them
         self.cache: dict[Any, _Step] = {}
         self.reason = ""
 
@@ -123,7 +124,7 @@ class TrainStep:
                         state.setdefault(kind, np.zeros_like(p.data))
                         tensors[f"{name}.{kind}"] = _Entry(state, kind)
         whole = add_update(program, loss, by_name, groups, model.arguments["gradient_clip_val"])
-        executable = Executable(whole, tensors, traced.streams)
+        executable = Executable(whole, tensors, traced.streams, memory=self.memory)
         return _Step(executable, [np.zeros(g.numbers) for g in groups],
                      list(zip(optimizer.param_groups, positions, strict=True)))
 

@@ -5,8 +5,8 @@
  *
  * a and b take any strides; the rest is dense. The addend may have the memory of either output.
  * Each element of a b is one chain of fused multiply-adds over k in order, starting at 0, whatever the shapes, layouts,
- * blocking, threads and instruction set; alpha 1 multiplies nothing; then come the addend, the bias, the activation, each rounded.
- * k = 0 gives products of 0. A constant b is packed once.
+ * blocking, threads and instruction set; alpha 1 multiplies nothing; then come the addend, the bias, the activation,
+ * each rounded. k = 0 gives products of 0. A constant b is packed once.
  */
 #include "gemm_kernel.h"
 #include "gemm_row.h"
@@ -52,8 +52,8 @@ static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
 }
 
 /* One micro-tile at row i of the block at `row`, column j; acc: where the accumulators of the panel start. */
-ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *const *kernel, float *acc, int64_t row, int64_t i,
-                          int mr, int64_t j, int64_t width, int first, int last) {
+ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *const *kernel, float *acc, int64_t row,
+                          int64_t i, int mr, int64_t j, int64_t width, int first, int last) {
     t->c = part->plain ? part->finish.out + (row + i) * t->c_ld + j
                        : acc + (part->acc_ld || part->turned ? i * t->c_ld : 0);
     t->start = first ? 0 : t->c;
@@ -65,7 +65,8 @@ ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *cons
 
 /* One block of k over rows row .. row + rows of a tile. For a long k panels of V are outside, so that one stays in the
    nearest cache; for a short one groups of rows, so that the output is written along its lines. */
-static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t rows, int64_t panel, int first, int last) {
+static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t rows, int64_t panel, int first,
+                       int last) {
     const float *r = t.a, *v = t.b;
     const int unit_rows = t.ar == 1, by_rows = t.k <= GEMM_K_SHORT && !part->turned;
     const int64_t high = by_rows ? GEMM_MR : rows;
@@ -81,7 +82,8 @@ static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t 
             t.last = (int)(width - (nv - 1) * ND_W);
             for (int64_t i = i0; i < i1; i += GEMM_MR) {
                 t.a = r + i / GEMM_GROUP * t.ag;
-                gemm_micro(&t, part, kernel, acc, row, i, i1 - i < GEMM_MR ? (int)(i1 - i) : GEMM_MR, j, width, first, last);
+                const int mr = i1 - i < GEMM_MR ? (int)(i1 - i) : GEMM_MR;
+                gemm_micro(&t, part, kernel, acc, row, i, mr, j, width, first, last);
             }
             if (!last || !part->turned) continue;
             const gemm_finish f = finish_at(&part->finish, j, row);
@@ -103,7 +105,8 @@ static void gemm_blocks(const int64_t *g, const gemm_part *part, gemm_worker *wo
         worker->tile = part->tj;
         for (int64_t i = 0; i < part->rows; i += GEMM_MC) {
             const int64_t rows = part->rows - i < GEMM_MC ? part->rows - i : GEMM_MC;
-            gemm_tile t = {part->r + i * g[G_RM] + p * g[G_RK], v, GEMM_GROUP * g[G_RM], g[G_RM], g[G_RK], g[G_VK], kc, 0, 0, 0, 0};
+            gemm_tile t = {.a = part->r + i * g[G_RM] + p * g[G_RK], .b = v, .ag = GEMM_GROUP * g[G_RM], .ar = g[G_RM],
+                           .ak = g[G_RK], .bk = g[G_VK], .k = kc};
             int64_t panel = GEMM_NR;
             if (part->constant || g[G_PACK_V]) {
                 t.b = part->constant ? part->constant + p * width + part->j0 * kc : packed_v;
@@ -127,7 +130,8 @@ static void gemm_blocks(const int64_t *g, const gemm_part *part, gemm_worker *wo
 static void gemm_single(const int64_t *g, const gemm_part *part, gemm_worker *worker) {
     float *packed = (float *)worker->scratch;
     const int64_t k = g[G_K];
-    gemm_row t = {part->r, part->v, k, g[G_RK], g[G_VK], GEMM_NR, g[G_VN], part->plain ? part->finish.out : part->acc, 1};
+    gemm_row t = {.x = part->r, .b = part->v, .k = k, .xs = g[G_RK], .bk = g[G_VK], .panel = GEMM_NR, .bn = g[G_VN],
+                  .y = part->plain ? part->finish.out : part->acc, .first = 1};
     if (part->constant) {
         t.b = part->constant + part->j0 * k;
         t.bk = GEMM_NR;
@@ -189,7 +193,8 @@ static void gemm_task(void *context, int64_t task, int worker) {
 static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {
     const int64_t *g = c->k;
     if (nd_size(c->view[4]) == 0) return ND_OK;
-    gemm_job job = {c, data, scratch, persist, (g[G_ROWS] + g[G_MT] - 1) / g[G_MT], (g[G_COLS] + g[G_NT] - 1) / g[G_NT], 1};
+    gemm_job job = {.call = c, .data = data, .scratch = scratch, .persist = persist, .tasks = 1,
+                    .tiles_m = (g[G_ROWS] + g[G_MT] - 1) / g[G_MT], .tiles_n = (g[G_COLS] + g[G_NT] - 1) / g[G_NT]};
     const int64_t total = g[G_ITEMS] * job.tiles_m * job.tiles_n;
     const double work = (double)g[G_ITEMS] * (double)g[G_ROWS] * (double)g[G_COLS] * (double)(g[G_K] + 8);
     if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < 4 * c->threads ? total : 4 * c->threads;

@@ -1,16 +1,16 @@
-/* bias_act(x [*, n], bias [n] or absent) -> out [*, n], pre [*, n] or absent; attribute act: nd_bias_act_f32 over threads.
- * bias_act_bwd(g [*, n], saved [*, n]) -> gx [*, n], gbias [n] or absent; attribute act: nd_bias_act_bwd_f32 over threads.
+/* bias_act(x [*, n], bias [n] or absent) -> out [*, n], pre [*, n] or absent; attribute act: nd_bias_act_f32.
+ * bias_act_bwd(g [*, n], saved [*, n]) -> gx [*, n], gbias [n] or absent; attribute act: nd_bias_act_bwd_f32.
  * All dense. out may be x, gx may be g. Tasks are blocks of ND_ROW_BLOCK rows, and the sums of the blocks are added in
  * order, so that gbias has the bits of one thread. */
 
 enum { BA_WORK = 50000 /* elements below which nothing is split */ };
 enum { BA_ROWS, BA_COLS, BA_BLOCKS };
 
-static int32_t bias_act_check(nd_call *c, const nd_view *x, const nd_view *y, int rank) {
+static int32_t bias_act_check(nd_call *c, const nd_view *x, const nd_view *y) {
     ND_REQUIRE(c->n_attr == 1 && c->attr[0] >= 0 && c->attr[0] < ND_ACT_COUNT, ND_EVALUE);
     ND_REQUIRE(c->threads >= 1, ND_EVALUE);
     ND_REQUIRE(x && y, ND_ENULL);
-    ND_REQUIRE(x->rank >= 1 && x->rank <= rank, ND_ESIZE);
+    ND_REQUIRE(x->rank >= 1 && x->rank <= ND_MAX_RANK, ND_ESIZE);
     int64_t size = 1;
     for (int i = 0; i < x->rank; i++) {
         ND_REQUIRE(x->dims[i] >= 0 && (x->dims[i] == 0 || size <= (INT64_MAX / 8) / x->dims[i]), ND_ESIZE);
@@ -28,7 +28,7 @@ static int is_vector(const nd_view *v, int64_t n) { return !v || (v->rank == 1 &
 
 static int32_t op_bias_act_prepare(nd_call *c) {
     ND_REQUIRE(c->n_in == 2 && c->n_out == 2, ND_EVALUE);
-    const int32_t status = bias_act_check(c, c->view[0], c->view[2], ND_MAX_RANK);
+    const int32_t status = bias_act_check(c, c->view[0], c->view[2]);
     ND_REQUIRE(status == ND_OK, status);
     const nd_view *pre = c->view[3];
     ND_REQUIRE(is_vector(c->view[1], c->k[BA_COLS]), ND_ESIZE);
@@ -38,7 +38,7 @@ static int32_t op_bias_act_prepare(nd_call *c) {
 
 static int32_t op_bias_act_bwd_prepare(nd_call *c) {
     ND_REQUIRE(c->n_in == 2 && c->n_out == 2, ND_EVALUE);
-    const int32_t status = bias_act_check(c, c->view[0], c->view[2], ND_MAX_RANK);
+    const int32_t status = bias_act_check(c, c->view[0], c->view[2]);
     ND_REQUIRE(status == ND_OK, status);
     const nd_view *saved = c->view[1];
     ND_REQUIRE(saved, ND_ENULL);

@@ -55,7 +55,8 @@ static void finish_transposed(const gemm_finish *f, int64_t cols, int64_t rows, 
     float block[ND_W * ND_W];
     for (int64_t j = 0; j < cols; j += ND_W)
         for (int64_t i = 0; i < rows; i += ND_W) {
-            const int width = cols - j < ND_W ? (int)(cols - j) : ND_W, height = rows - i < ND_W ? (int)(rows - i) : ND_W;
+            const int width = cols - j < ND_W ? (int)(cols - j) : ND_W;
+            const int height = rows - i < ND_W ? (int)(rows - i) : ND_W;
             vf x[ND_W], y[ND_W];
             for (int q = 0; q < ND_W; q++)
                 x[q] = q < width ? load_left(acc + (j + q) * acc_ld + i, height) : vf_set1(0.0f);

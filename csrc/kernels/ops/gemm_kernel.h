@@ -1,10 +1,10 @@
 /* The inner products of gemm: micro-kernels that hold a tile of up to GEMM_MR x GEMM_NV vectors in registers.
  *
- * A kernel adds, for each element of its tile, the products of k in order to one accumulator by vf_fma: whatever the tile,
- * the layout and the instruction set, the chain of one element is the same.
+ * A kernel adds, for each element of its tile, the products of k in order to one accumulator by vf_fma: whatever the
+ * tile, the layout and the instruction set, the chain of one element is the same.
  *
  * Rows of A are addressed in groups of 4: row i is at a + (i / 4) ag + (i % 4) ar, element k of it at + k ak. That
- * serves row-major A (ar = stride, ak = 1), column-major A (ar = 1) and packed A (ar = 1, ak = 4) with two kinds of loop.
+ * serves row-major A (ar = stride, ak = 1), column-major A (ar = 1) and packed A (ar = 1, ak = 4) with two loops.
  */
 #if ND_W == 16
 enum { GEMM_MR = 12, GEMM_NV = 2 };

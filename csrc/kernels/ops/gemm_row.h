@@ -1,7 +1,7 @@
-/* Products of one row: y[j] is the sum over k of x[k] B[k, j], the same chain as in gemm_kernel.h. B is read once, so its
- * layout decides how:
+/* Products of one row: y[j] is the sum over k of x[k] B[k, j], the same chain as in gemm_kernel.h. B is read once, so
+ * its layout decides how:
  *
- *   columns adjacent (row-major, or packed panels)   the columns are the lanes; long B in blocks of rows that share pages
+ *   columns adjacent (row-major, or packed panels)   the columns are the lanes; wide rows in blocks
  *   k adjacent (a layer's weight)                    blocks of ND_W rows, transposed in registers, are the lanes */
 
 enum { ROW_NV = 8, ROW_KC = 32, ROW_GROUPS = 2, ROW_WIDE = 512 };
@@ -44,21 +44,24 @@ ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int
     }
 }
 
-static void row_block_8(const gemm_row *t, int64_t j) { row_vectors(t, j, ROW_NV, 0, 0); }
-static void row_block_2(const gemm_row *t, int64_t j) { row_vectors(t, j, 2, 0, 0); }
-static void row_block_1(const gemm_row *t, int64_t j) { row_vectors(t, j, 1, 0, 0); }
-static void row_block_part(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, 1, 1, last); }
+#define ROW_COUNTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define ROW_DEFINE(nv) \
+    static void row_##nv(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 0, last); } \
+    static void row_##nv##_part(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 1, last); }
+#define ROW_ENTRY(nv) {row_##nv, row_##nv##_part},
+ROW_COUNTS(ROW_DEFINE)
+static void (*const row_blocks[ROW_NV][2])(const gemm_row *, int64_t, int) = {ROW_COUNTS(ROW_ENTRY)};
 
 /* Adjacent columns. step: rows of B in one go. */
 static void gemm_row_direct(gemm_row t, int64_t n, int64_t step) {
     const int64_t k = t.k;
     for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += step) {
-        int64_t j = 0;
         t.k = k - k0 < step ? k - k0 : step;
-        for (; j + ROW_NV * ND_W <= n; j += ROW_NV * ND_W) row_block_8(&t, j);
-        for (; j + 2 * ND_W <= n; j += 2 * ND_W) row_block_2(&t, j);
-        for (; j + ND_W <= n; j += ND_W) row_block_1(&t, j);
-        if (j < n) row_block_part(&t, j, (int)(n - j));
+        for (int64_t j = 0; j < n; j += ROW_NV * ND_W) { /* at once, since each column is one slow chain */
+            const int64_t width = n - j < ROW_NV * ND_W ? n - j : ROW_NV * ND_W;
+            const int nv = (int)((width + ND_W - 1) / ND_W);
+            row_blocks[nv - 1][width % ND_W != 0](&t, j, (int)(width - (nv - 1) * ND_W));
+        }
         t.first = 0;
         t.x += step * t.xs;
         t.b += step * t.bk;

@@ -79,7 +79,10 @@ static inline int64_t pool_whole(const pool_row *r) {
 
 static inline float pool_max1(const float *x, int64_t n) {
     float best = x[0];
-    for (int64_t i = 1; i < n; i++) best = x[i] > best || x[i] != x[i] ? x[i] : best;
+    for (int64_t i = 1; i < n; i++) {
+        const float larger = x[i] > best ? x[i] : best;
+        best = x[i] == x[i] ? larger : x[i];
+    }
     return best;
 }
 
@@ -93,9 +96,11 @@ static inline int64_t pool_argmax1(const float *x, int64_t n) {
 static void max_pool1d_row(const pool_row *r, const float *x, float *y) {
     const int64_t whole = pool_whole(r);
     int64_t i = r->kernel == r->stride ? pool_max_blocks(whole, r->kernel, x, y) : 0;
-    for (; r->stride == 1 && i + ND_W <= whole; i += ND_W) {
-        vf best = vf_load(x + i);
-        for (int64_t j = 1; j < r->kernel; j++) best = pool_larger(best, vf_load(x + i + j));
+    for (; r->stride <= 2 && i + ND_W <= whole; i += ND_W) { /* picking lanes one by one would be slower than no lanes */
+        const int64_t at = i * r->stride;
+        vf best = pool_gather(x + at, r->stride, r->n - at);
+        for (int64_t j = 1; j < r->kernel; j++)
+            best = pool_larger(best, pool_gather(x + at + j, r->stride, r->n - at - j));
         vf_store(y + i, best);
     }
     for (; i < r->m; i++) {
@@ -119,6 +124,14 @@ static void avg_pool1d_row(const pool_row *r, const float *x, float *y) {
     int64_t i = 0;
     if (r->kernel == r->stride) i = pool_mean_blocks(r->m, r->kernel, x, y, share);
     else if (r->stride == 1) i = pool_sum_dense(r->m, r->kernel, 1, x, y, vf_set1(share));
+    for (; r->stride <= 2 && i + ND_W <= r->m; i += ND_W) {
+        vf sum = vf_set1(0.0f);
+        for (int64_t j = 0; j < r->kernel; j++) {
+            const int64_t at = i * r->stride + j;
+            sum = vf_add(sum, pool_gather(x + at, r->stride, r->n - at));
+        }
+        vf_store(y + i, vf_mul(sum, vf_set1(share)));
+    }
     for (; i < r->m; i++) {
         float sum = 0.0f;
         for (int64_t j = 0; j < r->kernel; j++) sum += x[i * r->stride + j];

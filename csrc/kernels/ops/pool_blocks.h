@@ -133,6 +133,19 @@ static int64_t pool_spread_blocks(int64_t m, int64_t kernel, const float *g, flo
 #undef POOL_CALL
 }
 
+/* x[0], x[stride], ..., of which ND_W are inside; `room` elements may be read. */
+static inline vf pool_gather(const float *x, int64_t stride, int64_t room) {
+    if (stride == 1) return vf_load(x);
+    if (stride == 2 && room >= 2 * ND_W) {
+        vf even, odd;
+        vf_unzip(vf_load(x), vf_load(x + ND_W), &even, &odd);
+        return even;
+    }
+    float t[ND_W];
+    for (int l = 0; l < ND_W; l++) t[l] = x[l * stride];
+    return vf_load(t);
+}
+
 /* y[i] = scale (x[i] + x[i + step] + ... in order, `kernel` terms), four registers at a time; step is 1 or -1. */
 static inline int64_t pool_sum_dense(int64_t n, int64_t kernel, int64_t step, const float *x, float *y, vf scale) {
     int64_t i = 0;

@@ -91,12 +91,47 @@ static inline int64_t pool_places(const pool_axis *a, int64_t i, int64_t *first,
     return start;
 }
 
+/* How many places ND_W windows from j on share: all columns of the kernel, where all are inside. */
+static inline int pool_inside(const pool_axis *a, int64_t j) {
+    const int64_t start = j * a->stride - a->padding, end = start + (ND_W - 1) * a->stride + (a->kernel - 1) * a->dilation;
+    return j + ND_W <= a->m && start >= 0 && end < a->n;
+}
+
+enum { POOL_PLACES = 64 /* kernel places that are numbered in registers */ };
+
+/* ND_W windows of one row, from column `left` on, all of whose columns are inside; rows r0 .. r1 - 1 of the kernel. */
+static void max_pool_block(const pool_axis axis[2], int64_t top, int64_t left, int64_t r0, int64_t r1, const float *x,
+                           float *value, int64_t *index) {
+    const pool_axis *a = &axis[1];
+    int64_t offset[POOL_PLACES];
+    float which[ND_W];
+    vf best = vf_set1(-INFINITY), place = vf_set1(0.0f);
+    int count = 0;
+    for (int64_t r = r0; r < r1; r++)
+        for (int64_t c = 0; c < a->kernel; c++, count++) {
+            const int64_t column = left + c * a->dilation;
+            offset[count] = (top + r * axis[0].dilation) * a->n + column;
+            const vf v = pool_gather(x + offset[count], a->stride, a->n - column), here = vf_set1((float)count);
+            const vm larger = vf_gt(v, best), number = vf_eq(v, v); /* a NaN is taken whatever was there */
+            place = vf_blend(number, vf_blend(larger, here, place), here);
+            best = vf_blend(number, vf_blend(larger, v, best), v);
+        }
+    vf_store(value, best);
+    vf_store(which, place);
+    for (int l = 0; l < ND_W; l++) index[l] = offset[(int)which[l]] + l * a->stride;
+}
+
 /* One row of windows (window row i) of an image. */
 static void max_pool_line(const pool_axis axis[2], int64_t i, const float *x, float *value, int64_t *index) {
     int64_t r0, r1, c0, c1;
     const int64_t top = pool_places(&axis[0], i, &r0, &r1), width = axis[1].n;
     for (int64_t j = 0; j < axis[1].m; j++) {
         const int64_t left = pool_places(&axis[1], j, &c0, &c1);
+        if (r0 < r1 && (r1 - r0) * axis[1].kernel <= POOL_PLACES && axis[1].kernel <= POOL_PLACES && pool_inside(&axis[1], j)) {
+            max_pool_block(axis, top, left, r0, r1, x, value + j, index + j);
+            j += ND_W - 1;
+            continue;
+        }
         int64_t at = (top + r0 * axis[0].dilation) * width + left + c0 * axis[1].dilation;
         float best = -INFINITY;
         for (int64_t r = r0; r < r1; r++)

@@ -12,7 +12,6 @@
 static float softmax_top(int64_t n, const float *x) {
     const vf low = vf_set1(-INFINITY);
     lanes16 top;
-    float t[ND_LANES];
     int64_t i = 0;
     ND_UNROLL
     for (int k = 0; k < ND_REGS; k++) top.r[k] = low;
@@ -25,10 +24,9 @@ static float softmax_top(int64_t n, const float *x) {
         for (int k = 0; k < ND_REGS; k++) top.r[k] = vf_max(load_tail(x + i, (int)(n - i), k, low), top.r[k]);
     }
     ND_UNROLL
-    for (int k = 0; k < ND_REGS; k++) vf_store(t + k * ND_W, top.r[k]);
-    for (int h = ND_LANES / 2; h > 0; h /= 2)
-        for (int l = 0; l < h; l++) t[l] = t[l] > t[l + h] ? t[l] : t[l + h];
-    return t[0] - t[0] == 0.0f ? t[0] : 0.0f;
+    for (int k = 1; k < ND_REGS; k++) top.r[0] = vf_max(top.r[0], top.r[k]);
+    const float most = vf_top(top.r[0]);
+    return most - most == 0.0f ? most : 0.0f;
 }
 
 /* The sum of exp(x - top), which also go to `out` where it is not NULL. */
@@ -74,16 +72,24 @@ static void softmax_rows(const rows_work *w, int64_t first, int64_t end, int wor
 
 static void log_softmax_rows(const rows_work *w, int64_t first, int64_t end, int worker) {
     const int64_t n = w->call->k[1];
+    float top[ND_LANES], lse[ND_LANES];
     (void)worker;
-    for (int64_t r = first; r < end; r++) {
+    for (int64_t r = first; r < end; r += ND_LANES) { /* as many logarithms at a time */
+        const int rows = end - r < ND_LANES ? (int)(end - r) : ND_LANES;
         const float *x = (const float *)w->data[0] + r * n;
         float *y = (float *)w->data[1] + r * n;
-        const float top = softmax_top(n, x);
-        /* the sum is at least 1 where it is finite, so that sum - 1 is exact */
-        const vf m = vf_set1(top), lse = v_log1p(vf_set1(softmax_exp(n, x, top, 0) - 1.0f));
-        for (int64_t i = 0; i < n; i += ND_W) {
-            const int left = n - i < ND_W ? (int)(n - i) : ND_W;
-            store_left(y + i, vf_sub(vf_sub(load_left(x + i, left), m), lse), left);
+        for (int l = 0; l < ND_LANES; l++) { /* the sum is at least 1 where it is finite, so that sum - 1 is exact */
+            top[l] = l < rows ? softmax_top(n, x + l * n) : 0.0f;
+            lse[l] = l < rows ? softmax_exp(n, x + l * n, top[l], 0) - 1.0f : 0.0f;
+        }
+        ND_UNROLL
+        for (int k = 0; k < ND_LANES; k += ND_W) vf_store(lse + k, v_log1p(vf_load(lse + k)));
+        for (int l = 0; l < rows; l++, x += n, y += n) {
+            const vf m = vf_set1(top[l]), log_sum = vf_set1(lse[l]);
+            for (int64_t i = 0; i < n; i += ND_W) {
+                const int left = n - i < ND_W ? (int)(n - i) : ND_W;
+                store_left(y + i, vf_sub(vf_sub(load_left(x + i, left), m), log_sum), left);
+            }
         }
     }
 }

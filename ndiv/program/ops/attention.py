@@ -103,9 +103,9 @@ def _mask(b: Any, mask: Any) -> Any:
     return None if array is not None and array.ndim == 0 and array and np.isfinite(array) else mask
 
 
-def _fits(inputs: Any, mask: Any, attrs: dict[str, Any]) -> bool:
-    """Whether the kernels know these types; a key of its own cannot come from the run's state."""
-    return (all(v.dtype == inputs[0].dtype and v.dtype in _FLOATS for v in inputs) and not attrs["seed"]
+def _fits(inputs: Any, mask: Any) -> bool:
+    """Whether the kernels know these types."""
+    return (all(v.dtype == inputs[0].dtype and v.dtype in _FLOATS for v in inputs)
             and (mask is None or mask.dtype in (inputs[0].dtype, np.dtype(bool))))
 
 
@@ -116,18 +116,18 @@ def _attrs(attrs: dict[str, Any]) -> dict[str, Any]:
 def _select(b: Any, inputs: Any, attrs: dict[str, Any], outputs: Any) -> Any:
     query, key, value, mask = inputs
     mask = _mask(b, mask)
-    if not _fits((query, key, value), mask, attrs):
+    if not _fits((query, key, value), mask):
         return False
-    b.emit("attention", [query, key, value, mask, b.rng() if attrs["dropout_p"] else None], _attrs(attrs), outputs)
+    b.emit("attention", [query, key, value, mask, b.rng(attrs["seed"]) if attrs["dropout_p"] else None], _attrs(attrs), outputs)
     return True
 
 
 def _select_bwd(b: Any, inputs: Any, attrs: dict[str, Any], outputs: Any) -> Any:
     g, query, key, value, mask, lse, delta = inputs
     mask = _mask(b, mask)
-    if not _fits((g, query, key, value, lse, delta), mask, attrs):
+    if not _fits((g, query, key, value, lse, delta), mask):
         return False
-    b.emit("attention_bwd", [g, query, key, value, mask, lse, delta, b.rng() if attrs["dropout_p"] else None],
+    b.emit("attention_bwd", [g, query, key, value, mask, lse, delta, b.rng(attrs["seed"]) if attrs["dropout_p"] else None],
            _attrs(attrs), outputs)
     return True
 

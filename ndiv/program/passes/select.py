@@ -124,7 +124,7 @@ class Builder:
             if rule(self, values, attrs, outputs) is not False:
                 return
             del self.eqns[mark:]
-        self.decompose(op, values, attrs, outputs)
+        self.decompose(op, inputs, attrs, outputs)
 
     def number(self, v: Any, inputs: Sequence[Any], outputs: Sequence[Value]) -> Value | None:
         """A number as a constant, in the type of the arrays beside it (numbers do not widen them)."""
@@ -135,16 +135,16 @@ class Builder:
         return self.constant(np.asarray(v, kinds[0] if kinds else None))
 
     def decompose(self, op: str, inputs: Sequence[Any], attrs: dict[str, Any], outputs: Sequence[Value]) -> None:
-        """Record the decomposition once on stand-ins, and lower what it recorded."""
+        """Record the decomposition once on stand-ins (plain numbers stay what they are), and lower what it recorded."""
         prim = REGISTRY[op]
         if prim.decompose is None:
             raise LowerError(f"{op} has no plan operation and no decomposition", value=op,
                              hint="this function cannot be compiled; run it op by op")
-        tensors = [None if v is None else Tensor(_stand_in(v)) for v in inputs]
+        tensors = [Tensor(_stand_in(v)) if isinstance(v, Value) else v for v in inputs]
         with random.traced(), record_all(), np.errstate(all="ignore"):
             out = prim.decompose(*tensors, **attrs)
         outs = list(out) if isinstance(out, tuple) else [out]
-        known: dict[Any, Any] = {id(t): v for t, v in zip(tensors, inputs, strict=True) if t is not None}
+        known: dict[Any, Any] = {id(t): v for t, v in zip(tensors, inputs, strict=True) if isinstance(v, Value)}
         wanted: dict[Any, Value] = {}
         for t, v in zip(outs, outputs, strict=True):
             if isinstance(t, Tensor) and t.node is not None and (id(t.node), t.slot) not in wanted:

@@ -136,6 +136,34 @@ def test_batches(m, n, k, la, lb, lead, wa, wb, fused, constant):
         assert bits(out[i]) == bits(gemm(a[i], b[i], bias, None if addend is None else addend[i])[0])
 
 
+@pytest.mark.parametrize("shape", [(1, 900, 130), (900, 1, 130), (33, 70, 650), (300, 520, 40), (40, 900, 30), (900, 40, 30)], ids=str)
+@pytest.mark.parametrize("layouts", [("rows", "rows"), ("rows", "cols"), ("cols", "rows"), ("steps", "steps")], ids="-".join)
+def test_threads_change_no_bit(shape, layouts):
+    m, n, k = shape
+    a, b = matrix(m, k, layouts[0]), matrix(k, n, layouts[1], 1)
+    bias, addend = normal((n,), 2), normal((m, n), 3)
+    batch = np.stack([a[:20, :9], a[:20, 1:10], a[:20, 2:11]]) if m >= 20 else np.stack([a[:, :9]] * 3)
+    weights = np.broadcast_to(b[:9], (3, 9, n))
+    x = normal((900, 70), 4)
+
+    def run():
+        gx, gbias = np.empty_like(x), np.empty(70, F32)
+        call_op("bias_act_bwd", [x, x], [gx, gbias], encode(BIAS_ACT_BWD, {"act": "silu"}))
+        out, pre = gemm(a, b, bias, addend, "gelu")
+        return b"".join(map(bits, (gemm(a, b, pre=False), gemm(a, b, bias, constant=(1,))[0], out, pre, gemm(batch, weights, pre=False),
+                                   gemm(batch, weights, addend=np.ones((3, batch.shape[1], n), F32))[1], gx, gbias)))
+
+    lib = native._need()
+    before, results = lib.nd_threads(), set()
+    try:
+        for threads in (1, 2, 3, 7):
+            lib.nd_set_threads(threads)
+            results.add(run())
+    finally:
+        lib.nd_set_threads(before)
+    assert len(results) == 1
+
+
 def test_rows_of_a_batch_are_folded_into_one_product():
     a, w = normal((4, 5, 6, 20)), normal((30, 20), 1)
     b = np.broadcast_to(w.T, (4, 5, 20, 30))
