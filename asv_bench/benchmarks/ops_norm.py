@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .plan_call import Call
 
-ROWS = {"tokens 3072x512": (3072, 512), "tokens 224x512": (224, 512), "tokens 3072x64": (3072, 64), "tokens 384x128": (384, 128)}
+ROWS = {"tokens 3072x512": (3072, 512), "tokens 224x512": (224, 512), "tokens 3072x64": (3072, 64),
+        "tokens 384x128": (384, 128)}
 CHANNELS = {"series 32x64x96": (32, 64, 96), "tokens 3072x128": (3072, 128), "layer 32x512": (32, 512)}
 EPS = {"eps": 1e-5}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .plan_call import Call
 
-WINDOWS = {"32x96 by 2": (32, 96, 2), "32x96 by 8": (32, 96, 8), "1024x120 by 2": (1024, 120, 2), "1024x96 by 16": (1024, 96, 16)}
+WINDOWS = {"32x96 by 2": (32, 96, 2), "32x96 by 8": (32, 96, 8), "1024x120 by 2": (1024, 120, 2),
+           "1024x96 by 16": (1024, 96, 16)}
 
 
 class Windows:

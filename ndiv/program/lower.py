@@ -17,13 +17,11 @@ from .layout import Layout, broadcast, dense, view
 from .memory import Buffer, place
 from .ops import PLAN_OPS
 from .ops.record import DTYPES, encode
+from .ops.vm import COPY
 from .passes.select import LowerError, is_view
 from .plan import ARENA, SLOT, Instruction, Plan, PlanValue, Slot, assemble
 
 __all__ = ["Lowering", "lower"]
-
-F32 = np.dtype(np.float32)
-
 
 @dataclass
 class _Step:
@@ -121,9 +119,8 @@ class Lowering:
         if into is None and layout in self.copies:
             return self.copies[layout]
         target = into or Value(f"copy{len(self.steps)}", layout.shape, layout.root.dtype)
-        op, attrs = copy_op(layout)
         source = layout if into is None else Layout(layout.root, layout.offset, into.shape, layout.strides)
-        self.steps.append(_Step(op, [source], [target], attrs, self.line))
+        self.steps.append(_Step("vm", [source], [target], COPY, self.line))
         result = dense(target)
         if into is None:
             self.copies[layout] = result
@@ -252,12 +249,3 @@ class Lowering:
     def only_reader(s: _Step, x: Layout) -> bool:
         """Whether every operand on that memory is this very view."""
         return all(y is None or y.root is not x.root or y == x for y in s.inputs)
-
-
-def copy_op(layout: Layout) -> tuple[str, dict[str, Any]]:
-    """The operation that copies strided memory of this type to dense memory."""
-    if layout.root.dtype == F32 or not layout.shape:
-        from .ops.vm import COPY
-
-        return "vm", COPY
-    return "cat", {"dim": 0}

@@ -1,4 +1,4 @@
-"""``python -m ndiv.verify ops | lint | mutate | files``: tables of what is verified, with exit status 1 when anything is wrong."""
+"""``python -m ndiv.verify ops | lint | mutate | files``: what is verified, as tables; exit status 1 when anything is wrong."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@
  * conv_grad_weight(x, g; stride, padding, dilation, groups, kernel) -> gw [O, C / groups, *kernel]
  *
  * Attributes: stride, padding (before and after of each axis in turn), dilation, size and kernel are lists, which come
- * with their length; groups is a number. P = (S + before + after - dilation (K - 1) - 1) / stride + 1. Inputs are float32
- * of any strides, outputs dense float32. Beyond either end of its last axis x counts as zeros, which are multiplied too
- * (an infinite weight gives a NaN there); kernel rows beyond the ends of the axis before are left out.
+ * with their length; groups is a number. P = (S + before + after - dilation (K - 1) - 1) / stride + 1. Inputs are
+ * float32 of any strides, outputs dense float32. Beyond either end of its last axis x counts as zeros, which are
+ * multiplied too (an infinite weight gives a NaN there); kernel rows beyond the ends of the axis before are left out.
  *
- * Order of sums. y: one chain of fused multiply-adds over the kernel's rows, in each over c, and in each over the kernel's
- * columns. gx: the same with o for c. gw: 16 lanes and the fixed tree; lane l takes the places l, l + 16, ... of the
- * flattened *P, one image after the other.
+ * Order of sums. y: one chain of fused multiply-adds over the kernel's rows, in each over c, and in each over the
+ * kernel's columns. gx: the same with o for c. gw: 16 lanes and the fixed tree; lane l takes the places l, l + 16, ...
+ * of the flattened *P, one image after the other.
  *
  * A constant w is rearranged once. Work is split over images, blocks of channels, and blocks of gw.
  */
@@ -40,10 +40,10 @@ typedef struct {
     int64_t in, out; /* channels of a group that are summed over (of x, for CONV_WEIGHT), and of the result (of y) */
     int64_t taps;    /* in times kernel places */
     int64_t some;    /* images in a unit of work */
-    int64_t channel, row, part_down, part_along, image; /* how far channels, rows, parts and images of a source lie apart */
+    int64_t channel, row, part_down, part_along, image; /* from one to the next in a source */
 } conv_shape;
 
-/* Where attribute list number l begins, with its length; lists: stride, padding, dilation, groups (a number), the last. */
+/* Attribute list l, which begins with its length: stride, padding, dilation, groups (a number), the last. */
 static inline const int64_t *conv_list(const nd_call *c, int n, int l) {
     const int at[5] = {0, n + 1, 3 * n + 2, 4 * n + 3, 4 * n + 4};
     return c->attr + at[l];
@@ -63,7 +63,8 @@ static int32_t conv_read_axis(const nd_call *c, conv_shape *s, int i) {
     a->before = conv_list(c, n, 1)[1 + 2 * from];
     a->dilation = conv_list(c, n, 2)[1 + from];
     const int64_t after = conv_list(c, n, 1)[2 + 2 * from];
-    ND_REQUIRE(conv_in(a->stride, 1) && conv_in(a->dilation, 1) && conv_in(a->before, 0) && conv_in(after, 0), ND_EVALUE);
+    ND_REQUIRE(conv_in(a->stride, 1) && conv_in(a->dilation, 1), ND_EVALUE);
+    ND_REQUIRE(conv_in(a->before, 0) && conv_in(after, 0), ND_EVALUE);
     ND_REQUIRE(conv_in(a->kernel, 1) && a->n <= INT64_MAX / 64, ND_ESIZE);
     const int64_t reach = a->dilation * (a->kernel - 1) + 1, room = a->n + a->before + after;
     ND_REQUIRE(room >= reach && a->m == (room - reach) / a->stride + 1, ND_ESIZE);
@@ -74,8 +75,8 @@ static int32_t conv_read_axis(const nd_call *c, conv_shape *s, int i) {
     return ND_OK;
 }
 
-/* The source's parts along an axis. For y: part f holds every stride-th element from f on, or, apart, what kernel place f
-   meets. For gx: y with zeros around, as far as kernels reach, or, apart (with stride 1 only), what place f meets. */
+/* The source's parts along an axis. For y: part f holds every stride-th element from f on, or, apart, what kernel place
+   f meets. For gx: y with zeros around, as far as kernels reach, or, apart (with stride 1 only), what place f meets. */
 static void conv_source_axis(conv_axis *a, int kind, int apart) {
     const int64_t reach = a->dilation * (a->kernel - 1);
     a->apart = kind == CONV_INPUT ? apart && a->stride == 1 : apart || a->kernel < a->stride;
@@ -135,7 +136,8 @@ static void conv_merge_axes(conv_shape *s) {
         const conv_axis *a = &s->axis[i];
         if (a->kernel != 1 || a->stride != 1 || a->before || a->n != a->m) return;
     }
-    if (s->axes != 2 || s->x->strides[2] != w->n * s->x->strides[3] || s->y->strides[2] != w->n * s->y->strides[3]) return;
+    if (s->axes != 2 || s->x->strides[2] != w->n * s->x->strides[3]) return;
+    if (s->y->strides[2] != w->n * s->y->strides[3]) return;
     if (!rows_mul(h->n, w->n, &w->n)) return;
     w->m = w->n;
     h->n = h->m = 1;

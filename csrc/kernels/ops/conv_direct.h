@@ -1,12 +1,12 @@
 /* conv and conv_grad_input: register tiles of CONV_CHANNELS result channels by a few registers of neighbouring outputs.
  *
  * For gx with a stride above 1 the outputs fall into sets that are a stride apart; each set meets its own kernel places
- * and is a convolution with stride 1 of its own ("job"). Weights are packed for each job and block of channels: tap after
- * tap, the channels of the block side by side. Blocks have CONV_CHANNELS channels, then 2, then 1.
+ * and is a convolution with stride 1 of its own ("job"). Weights are packed for each job and block of channels: tap
+ * after tap, the channels of the block side by side. Blocks have CONV_CHANNELS channels, then 2, then 1.
  *
- * The images of a unit of work lie side by side in each row of the source. Where rows of outputs fill registers badly and
- * kernels are narrow, each kernel column has a copy of its own ("apart"); a row of outputs of all images is contiguous
- * then, and only its end leaves lanes unused.
+ * The images of a unit of work lie side by side in each row of the source. Where rows of outputs fill registers badly
+ * and kernels are narrow, each kernel column has a copy of its own ("apart"); a row of outputs of all images is
+ * contiguous then, and only its end leaves lanes unused.
  */
 
 #if ND_W == 8
@@ -46,7 +46,7 @@ static void conv_scatter(const conv_tile *t, const float *held, float *to, int l
     }
 }
 
-/* The sums of a tile, channel by channel, to where they belong. Not inlined, so that sums need not wait in registers. */
+/* The sums of a tile, channel by channel, to where they belong. */
 static void conv_place(const conv_tile *t, const float *held, int registers) {
     for (int o = 0; o < t->channels; o++)
         for (int v = 0; v < registers; v++, held += ND_W) {
@@ -131,8 +131,8 @@ static void conv_run_tile(conv_tile *t, int width, int v) {
     else conv_tile_1_8(t);
 }
 
-/* Result channels fall into whole blocks; of what is left, more than half a block makes one (its last channels are 0 and go
-   nowhere), and less makes pairs and a single one. */
+/* Result channels fall into whole blocks; of what is left, more than half a block makes one (its last channels are 0
+   and go nowhere), and less makes pairs and a single one. */
 static inline int64_t conv_whole(int64_t out) { return (out + CONV_CHANNELS / 2 - 1) / CONV_CHANNELS; }
 
 static inline int64_t conv_blocks(int64_t out) {
@@ -179,7 +179,7 @@ static int64_t conv_images(const nd_call *c, const conv_shape *s, int64_t one) {
     return images < 1 ? 1 : images;
 }
 
-/* Whether a source apart, `floats` for one image, saves more lanes than it costs copies; *images it should have then. */
+/* Whether a source apart, `floats` for one image, saves more lanes than it costs copies; of *images then. */
 static int conv_wants_apart(const conv_shape *s, int64_t floats, int64_t *images) {
     const conv_axis *w = &s->axis[1];
     const int64_t cols = s->kind == CONV ? w->m : w->n;
@@ -300,8 +300,8 @@ static void conv_run_row(const conv_shape *s, conv_tile *t, int width, int64_t i
 }
 
 /* The blocks first .. end - 1 (over groups and blocks) of one chunk of images, for one job. */
-static void conv_run_blocks(const conv_plan *p, int64_t top, int64_t left, int64_t tap, const float *source, int64_t images,
-                            int64_t first, int64_t end, float *out) {
+static void conv_run_blocks(const conv_plan *p, int64_t top, int64_t left, int64_t tap, const float *source,
+                            int64_t images, int64_t first, int64_t end, float *out) {
     const conv_shape *s = &p->job->s;
     const conv_axis *h = &s->axis[0], *w = &s->axis[1];
     const int64_t blocks = conv_blocks(s->out), height = s->kind == CONV ? h->m : h->n;
@@ -349,8 +349,8 @@ static void conv_units(const rows_work *w, int64_t first, int64_t end, int worke
         int64_t tap = 0;
         for (int64_t top = 0; top < conv_jobs(s, 0); top++)
             for (int64_t left = 0; left < conv_jobs(s, 1); left++) {
-                conv_run_blocks(p, top, left, tap, source, images, blocks * part / p->parts, blocks * (part + 1) / p->parts,
-                                (float *)w->data[2] + b0 * size);
+                conv_run_blocks(p, top, left, tap, source, images, blocks * part / p->parts,
+                                blocks * (part + 1) / p->parts, (float *)w->data[2] + b0 * size);
                 tap += s->in * conv_tap_count(s, 0, top) * conv_tap_count(s, 1, left);
             }
     }

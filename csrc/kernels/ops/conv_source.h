@@ -28,7 +28,8 @@ static inline void conv_copy(float *to, const float *from, int64_t step, int64_t
 }
 
 /* One row of parts apart, each a shifted view of the same line; false where the line is too long for a buffer here. */
-static int conv_copy_apart(const conv_axis *w, int64_t cols, const float *data, int64_t along, float *to, int64_t part) {
+static int conv_copy_apart(const conv_axis *w, int64_t cols, const float *data, int64_t along, float *to,
+                           int64_t part) {
     enum { LINE = 2048 };
     float line[LINE + ND_LANES];
     const int64_t reach = w->phases <= CONV_APART && w->spread <= LINE ? (w->phases - 1) * w->spread : LINE;
@@ -51,7 +52,8 @@ static void conv_copy_row(const conv_shape *s, int64_t cols, const float *data, 
         int64_t v0, v1;
         conv_positions(w, f, cols, &v0, &v1);
         conv_zero(to, v0);
-        if (v1 > v0) conv_copy(to + v0, data + (v0 * w->step + f * w->spread + w->base) * along, w->step * along, v1 - v0);
+        const int64_t start = v0 * w->step + f * w->spread + w->base;
+        if (v1 > v0) conv_copy(to + v0, data + start * along, w->step * along, v1 - v0);
         conv_zero(to + v1, w->positions - v1);
     }
 }
@@ -93,8 +95,9 @@ static int64_t conv_taps(const conv_shape *s, int64_t top, int64_t left, int64_t
 
 /* How many kernel places outputs from `first` on meet along an axis. */
 static int64_t conv_tap_count(const conv_shape *s, int axis, int64_t first) {
+    const conv_axis *a = &s->axis[axis];
     int64_t count = 0, phase, at;
-    for (int64_t k = 0; k < s->axis[axis].kernel; k++) count += conv_tap(&s->axis[axis], s->kind, first, k, &phase, &at);
+    for (int64_t k = 0; k < a->kernel; k++) count += conv_tap(a, s->kind, first, k, &phase, &at);
     return count;
 }
 

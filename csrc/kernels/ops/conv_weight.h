@@ -1,7 +1,7 @@
 /* conv_grad_weight: register tiles of CONVW_ROWS output channels by CONVW_TAPS taps of one kernel row (a tap: an input
- * channel of the group and a kernel column), each the sum over places of g times x. Both are copied first: x as a source in
- * which the rows that a tap meets follow one another as those of g do, g filled up with zeros to whole blocks of 16. What
- * a kernel row meets beyond the ends is left out, by whole blocks.
+ * channel of the group and a kernel column), each the sum over places of g times x. Both are copied first: x as a
+ * source in which the rows that a tap meets follow one another as those of g do, g filled up with zeros to whole blocks
+ * of 16. What a kernel row meets beyond the ends is left out, by whole blocks.
  *
  * Images are taken in chunks small enough that a tile's part of g stays in the first cache, and then input channels in
  * blocks small enough that the sums, which wait in memory from one chunk to the next, lane by lane, stay in the second.
@@ -120,8 +120,8 @@ static void convw_copy(const rows_work *w, int64_t first, int64_t end, int worke
     }
 }
 
-/* sums[o][j][lane] += g[o] x[j] over the places first .. end - 1 (whole blocks) of all images, for the lanes from `part` on
-   of one register. */
+/* sums[o][j][lane] += g[o] x[j] over the places first .. end - 1 (whole blocks) of all images, for the lanes from
+   `part` on of one register. */
 #define CONVW_TILE(name, rows, taps)                                                                                  \
     static void convw_tile_##name(int64_t images, int64_t first, int64_t end, const float *const *g, int64_t next_g,  \
                                   const float *const *x, int64_t next_x, int part, float *sums) {                     \

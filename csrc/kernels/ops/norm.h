@@ -1,16 +1,17 @@
 /* layer_norm(x [*B, n], weight [n], bias [n]; eps) -> out [*B, n], mean [*B, 1], rstd [*B, 1], over the last axis:
- *     mean, then the variance about it, rstd = 1 / sqrt(variance + eps), out = (x - mean) rstd weight + bias. out may be x.
- * layer_norm_bwd(g, x, weight, mean, rstd; eps) -> gx, gweight [n], gbias [n]: with y = (x - mean) rstd and h = g weight,
- *     gx = rstd (h - average of h - y (average of h y)),  gweight = sum of g y,  gbias = sum of g.  gx may be g or x.
- *     eps is not read.
+ *     mean, then the variance about it, rstd = 1 / sqrt(variance + eps), out = (x - mean) rstd weight + bias. out may
+ *     be x.
+ * layer_norm_bwd(g, x, weight, mean, rstd; eps) -> gx, gweight [n], gbias [n]: with y = (x - mean) rstd and h = g
+ *     weight, gx = rstd (h - average of h - y (average of h y)),  gweight = sum of g y,  gbias = sum of g.  gx may be g
+ *     or x. eps is not read.
  * batch_norm(x [B, C, *S], weight [C], bias [C]; eps) -> out, mean [C], var [C], over all axes but C: norm_batch.h.
  *
- * Dense float32; eps is a double >= 0. Over an empty axis mean, rstd and var are NaN. Sums along a row: 16 lanes and the
- * fixed tree. Sums over rows: in order within blocks of 64 rows, then over blocks in order. Blocks run in parallel.
+ * Dense float32; eps is a double >= 0. Over an empty axis mean, rstd and var are NaN. Sums along a row: 16 lanes and
+ * the fixed tree. Sums over rows: in order within blocks of 64 rows, then over blocks in order. Blocks run in parallel.
  */
 #include "norm_rows.h"
 
-/* k[0] rows of k[1]: x at `main`, and `per_row` operands [*B, 1] from index `row`, `per_col` operands [n] from `col`. */
+/* k[0] rows of k[1]: x at `main`; `per_row` operands [*B, 1] from index `row`, `per_col` operands [n] from `col`. */
 static int32_t layer_norm_operands(nd_call *c, int main, int row, int per_row, int col, int per_col) {
     const nd_view *x = c->view[main];
     const int32_t status = rows_of(x, &c->k[0], &c->k[1]);
@@ -65,7 +66,8 @@ static int32_t op_layer_norm_bwd_prepare(nd_call *c) {
     status = layer_norm_operands(c, 1, 3, 2, 2, 1);
     ND_REQUIRE(status == ND_OK, status);
     c->k[2] = c->k[0] / ND_ROW_BLOCK + (c->k[0] % ND_ROW_BLOCK != 0);
-    ND_REQUIRE(rows_mul(c->k[2], 2 * c->k[1], &c->scratch) && rows_mul(c->scratch, sizeof(float), &c->scratch), ND_ESIZE);
+    ND_REQUIRE(rows_mul(c->k[2], 2 * c->k[1], &c->scratch), ND_ESIZE);
+    ND_REQUIRE(rows_mul(c->scratch, sizeof(float), &c->scratch), ND_ESIZE);
     return ND_OK;
 }
 

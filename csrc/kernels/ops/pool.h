@@ -1,7 +1,7 @@
 /* Pooling over the last axis, without padding; m windows of `kernel` elements, `stride` apart.
  *
- * max_pool1d(x [*B, n]; kernel, stride, ceil_mode) -> y [*B, m]: the largest of each window; the first NaN, where it has
- *     one. In ceil mode the last window may hang over the end, and takes what there is.
+ * max_pool1d(x [*B, n]; kernel, stride, ceil_mode) -> y [*B, m]: the largest of each window; the first NaN, where it
+ *     has one. In ceil mode the last window may hang over the end, and takes what there is.
  * max_pool1d_bwd(g [*B, m], x [*B, n]; kernel, stride, ceil_mode) -> gx [*B, n]: each g goes to the first place of its
  *     window that holds the largest (or a NaN); where windows overlap, a place adds what it gets in order of windows.
  * avg_pool1d(x; kernel, stride) -> y: the mean of each window: its elements added in order, times 1 / kernel.
@@ -10,8 +10,8 @@
  *
  * max_pool and avg_pool over one and two axes: pool_windows.h.
  *
- * Dense float32; kernel and stride from 1 to 2^31. m = (n - kernel) / stride + 1 rounded down, or in ceil mode up as long as
- * the last window begins inside, at least 1. No output may be an input. Rows run in parallel.
+ * Dense float32; kernel and stride from 1 to 2^31. m = (n - kernel) / stride + 1 rounded down, or in ceil mode up as
+ * long as the last window begins inside, at least 1. No output may be an input. Rows run in parallel.
  */
 #include "norm_rows.h"
 
@@ -24,8 +24,8 @@ static inline vf pool_larger(vf best, vf x) {
     return vf_blend(vf_eq(x, x), m, x);
 }
 
-/* k: [0] rows, [1] n, [2] m, [3] kernel, [4] stride, [5] 1 where windows tile the rows without gap or rest: then the array
-   is one row, worked on in chunks. in and out: the operands with axes n and m. */
+/* k: [0] rows, [1] n, [2] m, [3] kernel, [4] stride, [5] 1 where windows tile the rows without gap or rest: then the
+   array is one row, worked on in chunks. in and out: the operands with axes n and m. */
 static int32_t pool_shape(nd_call *c, const nd_view *in, const nd_view *out, int ceil_mode) {
     int64_t rows;
     int32_t status = rows_of(in, &c->k[0], &c->k[1]);
@@ -96,7 +96,7 @@ static inline int64_t pool_argmax1(const float *x, int64_t n) {
 static void max_pool1d_row(const pool_row *r, const float *x, float *y) {
     const int64_t whole = pool_whole(r);
     int64_t i = r->kernel == r->stride ? pool_max_blocks(whole, r->kernel, x, y) : 0;
-    for (; r->stride <= 2 && i + ND_W <= whole; i += ND_W) { /* picking lanes one by one would be slower than no lanes */
+    for (; r->stride <= 2 && i + ND_W <= whole; i += ND_W) { /* lanes picked one by one would be slower than none */
         const int64_t at = i * r->stride;
         vf best = pool_gather(x + at, r->stride, r->n - at);
         for (int64_t j = 1; j < r->kernel; j++)

@@ -1,8 +1,8 @@
-/* max_pool(x [*B, *S]; kernel, stride, padding, dilation, ceil_mode) -> values [*B, *P], index int64 [*B, *P]: over one or
- *     two axes. Padding never wins; index is the place within S, counted row by row, of the first largest (of the last NaN,
- *     where there is one).
- * avg_pool(x; kernel, stride, padding, ceil_mode, count_include_pad) -> y: the elements of each window added in order of
- *     places, times 1 / their count; padding adds nothing, and counts where count_include_pad is 1.
+/* max_pool(x [*B, *S]; kernel, stride, padding, dilation, ceil_mode) -> values [*B, *P], index int64 [*B, *P]: over one
+ *     or two axes. Padding never wins; index is the place within S, counted row by row, of the first largest (of the
+ *     last NaN, where there is one).
+ * avg_pool(x; kernel, stride, padding, ceil_mode, count_include_pad) -> y: the elements of each window added in order
+ *     of places, times 1 / their count; padding adds nothing, and counts where count_include_pad is 1.
  *
  * Lists of attributes come with their length. 0 <= 2 padding <= kernel. Dense float32; no output may be an input.
  */
@@ -91,10 +91,10 @@ static inline int64_t pool_places(const pool_axis *a, int64_t i, int64_t *first,
     return start;
 }
 
-/* How many places ND_W windows from j on share: all columns of the kernel, where all are inside. */
+/* Whether all places of the ND_W windows from j on are inside. */
 static inline int pool_inside(const pool_axis *a, int64_t j) {
-    const int64_t start = j * a->stride - a->padding, end = start + (ND_W - 1) * a->stride + (a->kernel - 1) * a->dilation;
-    return j + ND_W <= a->m && start >= 0 && end < a->n;
+    const int64_t start = j * a->stride - a->padding, reach = (ND_W - 1) * a->stride + (a->kernel - 1) * a->dilation;
+    return j + ND_W <= a->m && start >= 0 && start + reach < a->n;
 }
 
 enum { POOL_PLACES = 64 /* kernel places that are numbered in registers */ };
@@ -124,10 +124,11 @@ static void max_pool_block(const pool_axis axis[2], int64_t top, int64_t left, i
 /* One row of windows (window row i) of an image. */
 static void max_pool_line(const pool_axis axis[2], int64_t i, const float *x, float *value, int64_t *index) {
     int64_t r0, r1, c0, c1;
-    const int64_t top = pool_places(&axis[0], i, &r0, &r1), width = axis[1].n;
+    const int64_t top = pool_places(&axis[0], i, &r0, &r1), width = axis[1].n, columns = axis[1].kernel;
+    const int few = r0 < r1 && columns <= POOL_PLACES && (r1 - r0) * columns <= POOL_PLACES;
     for (int64_t j = 0; j < axis[1].m; j++) {
         const int64_t left = pool_places(&axis[1], j, &c0, &c1);
-        if (r0 < r1 && (r1 - r0) * axis[1].kernel <= POOL_PLACES && axis[1].kernel <= POOL_PLACES && pool_inside(&axis[1], j)) {
+        if (few && pool_inside(&axis[1], j)) {
             max_pool_block(axis, top, left, r0, r1, x, value + j, index + j);
             j += ND_W - 1;
             continue;
@@ -172,7 +173,8 @@ static void max_pool_lines(const rows_work *w, int64_t first, int64_t end, int w
     pool_read(w->call, 1, axis, &rows);
     for (int64_t u = first; u < end; u++) {
         const float *x = (const float *)w->data[0] + u / axis[0].m * axis[0].n * axis[1].n;
-        max_pool_line(axis, u % axis[0].m, x, (float *)w->data[1] + u * axis[1].m, (int64_t *)w->data[2] + u * axis[1].m);
+        max_pool_line(axis, u % axis[0].m, x, (float *)w->data[1] + u * axis[1].m,
+                      (int64_t *)w->data[2] + u * axis[1].m);
     }
 }
 
@@ -194,7 +196,8 @@ static void pool_go(const nd_call *c, void *const *data, int dilated,
     int64_t rows;
     pool_read(c, dilated, axis, &rows);
     rows_work w = ROWS_WORK(c, data, 0, 0, rows * axis[0].m, body);
-    rows_run(&w, 2.0 * (double)rows * (double)axis[0].m * (double)axis[1].m * (double)axis[0].kernel * (double)axis[1].kernel);
+    const double places = (double)axis[0].kernel * (double)axis[1].kernel;
+    rows_run(&w, 2.0 * (double)rows * (double)axis[0].m * (double)axis[1].m * places);
 }
 
 static int32_t op_max_pool_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {

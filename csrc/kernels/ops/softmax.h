@@ -1,5 +1,5 @@
-/* softmax(x [*A, n]) -> y [*A, n]: along the last axis, y = exp(x - top) / sum of exp(x - top), top the largest of the row
- *     (0 where that is not finite, so that a row with +inf or a NaN, or of -inf alone, follows from the formula).
+/* softmax(x [*A, n]) -> y [*A, n]: along the last axis, y = exp(x - top) / sum of exp(x - top), top the largest of the
+ *     row (0 where that is not finite, so that a row with +inf or a NaN, or of -inf alone, follows from the formula).
  * log_softmax(x) -> y: x - top - log(sum of exp(x - top)).
  * softmax_bwd(g, y) -> y (g - sum of g y);  log_softmax_bwd(g, y) -> g - exp(y) (sum of g).
  *
@@ -106,9 +106,10 @@ static float softmax_dot(int64_t n, const float *a, const float *b) {
     }
     if (i < n) {
         ND_UNROLL
-        for (int k = 0; k < ND_REGS; k++)
-            acc.r[k] = vf_fma(load_tail(a + i, (int)(n - i), k, zero), b ? load_tail(b + i, (int)(n - i), k, zero) : one,
-                              acc.r[k]);
+        for (int k = 0; k < ND_REGS; k++) {
+            const vf v = b ? load_tail(b + i, (int)(n - i), k, zero) : one;
+            acc.r[k] = vf_fma(load_tail(a + i, (int)(n - i), k, zero), v, acc.r[k]);
+        }
     }
     return lanes_sum(acc);
 }

@@ -1,7 +1,8 @@
-/* rfft(x [*A]; n, dim) -> [A with n / 2 + 1 bins in axis dim, 2]: X_k = sum over t of x_t exp(-2 pi i k t / n), real and
- *     imaginary parts side by side. x is cut, or filled with zeros, to n values.
- * irfft(x [*A, 2]; n, dim) -> [A with n values in axis dim]: the real series whose transform that is, with the factor 1 / n.
- *     Bins are cut or filled with zeros to n / 2 + 1; the imaginary parts of bin 0 and, for even n, of bin n / 2 are not read.
+/* rfft(x [*A]; n, dim) -> [A with n / 2 + 1 bins in axis dim, 2]: X_k = sum over t of x_t exp(-2 pi i k t / n), real
+ *     and imaginary parts side by side. x is cut, or filled with zeros, to n values.
+ * irfft(x [*A, 2]; n, dim) -> [A with n values in axis dim]: the real series whose transform that is, with the factor 1
+ *     / n. Bins are cut or filled with zeros to n / 2 + 1; the imaginary parts of bin 0 and, for even n, of bin n / 2
+ *     are not read.
  *
  * Float32, x of any strides, the result dense; dim counts from 0, n from 1 (to 2^40). Any n: for one with large prime
  * factors p the time is about n (sum of p). Lanes are transforms, so that all are computed alike, whatever the register

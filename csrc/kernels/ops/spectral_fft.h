@@ -1,6 +1,6 @@
-/* The complex transform: decimation in time, in place, after the digits of the index have been reversed. Element i is two
-   registers (real, imaginary) whose lanes are different transforms. A stage of radix r joins r transforms of length m:
-   elements j m + k, times exp(-2 pi i j k / (r m)), go through a transform of length r. */
+/* The complex transform: decimation in time, in place, after the digits of the index have been reversed. Element i is
+   two registers (real, imaginary) whose lanes are different transforms. A stage of radix r joins r transforms of length
+   m: elements j m + k, times exp(-2 pi i j k / (r m)), go through a transform of length r. */
 
 typedef struct {
     vf re, im;
@@ -18,8 +18,12 @@ static inline fft_pair fft_sub(fft_pair a, fft_pair b) { return (fft_pair){vf_su
 static inline fft_pair fft_scale(fft_pair a, vf s, fft_pair b) { /* a s + b */
     return (fft_pair){vf_fma(a.re, s, b.re), vf_fma(a.im, s, b.im)};
 }
-static inline fft_pair fft_plus_i(fft_pair a, fft_pair b) { return (fft_pair){vf_sub(a.re, b.im), vf_add(a.im, b.re)}; }
-static inline fft_pair fft_minus_i(fft_pair a, fft_pair b) { return (fft_pair){vf_add(a.re, b.im), vf_sub(a.im, b.re)}; }
+static inline fft_pair fft_plus_i(fft_pair a, fft_pair b) { /* a + i b */
+    return (fft_pair){vf_sub(a.re, b.im), vf_add(a.im, b.re)};
+}
+static inline fft_pair fft_minus_i(fft_pair a, fft_pair b) { /* a - i b */
+    return (fft_pair){vf_add(a.re, b.im), vf_sub(a.im, b.re)};
+}
 
 /* Element p times cos - i sin, factors that lie at w; without factors where w is NULL. */
 static inline fft_pair fft_turn(const float *p, const float *w) {
@@ -149,8 +153,8 @@ static void fft_untangle(const fft_shape *s, const fft_tables *t, float *z) {
     }
 }
 
-/* The other way: bins x to the input of the stages at z, real and imaginary parts exchanged so that the same stages give the
-   inverse, and with the factor 1 / n. */
+/* The other way: bins x to the input of the stages at z, real and imaginary parts exchanged so that the same stages
+   give the inverse, and with the factor 1 / n. */
 static void fft_tangle(const fft_shape *s, const fft_tables *t, const float *x, float *z) {
     const int64_t n = s->length, *slot = t->slot + s->n;
     const vf share = vf_set1((float)(1.0 / (double)s->n));

@@ -1,5 +1,5 @@
-/* Rows in and out: ND_W transforms at a time become lanes. Where neighbouring lanes are neighbours in memory they are loaded
-   as they lie; where the values of one transform are, blocks are transposed; else they are picked one by one. */
+/* Rows in and out: ND_W transforms at a time become lanes. Where neighbouring lanes are neighbours in memory they are
+   loaded as they lie; where the values of one transform are, blocks are transposed; else they are picked one by one. */
 
 typedef struct {
     int count; /* lanes in use; the others repeat the last */
@@ -62,7 +62,8 @@ static void fft_write_rows(const fft_group *g, const float *from, int64_t count,
         for (int l = 0; l < g->count; l++) y[g->out[l] + i * step] = from[i * ND_W + l];
 }
 
-static void fft_forward(const fft_shape *s, const fft_tables *t, const fft_group *g, const float *x, float *y, float *z) {
+static void fft_forward(const fft_shape *s, const fft_tables *t, const fft_group *g, const float *x, float *y,
+                        float *z) {
     const vf zero = vf_set1(0.0f);
     float *held = z + 2 * ND_W * (s->length > s->bins ? s->length : s->bins);
     fft_read_rows(s, g, x, s->have, s->in_step, t->slot, z);
@@ -109,7 +110,8 @@ static void fft_read_bins(const fft_shape *s, const fft_group *g, const float *x
     if (s->n % 2 == 0) vf_store(bins + (2 * s->bins - 1) * ND_W, zero);
 }
 
-static void fft_backward(const fft_shape *s, const fft_tables *t, const fft_group *g, const float *x, float *y, float *bins) {
+static void fft_backward(const fft_shape *s, const fft_tables *t, const fft_group *g, const float *x, float *y,
+                         float *bins) {
     float *z = bins + 2 * ND_W * s->bins, *held = z + 2 * ND_W * (s->length > s->bins ? s->length : s->bins);
     fft_read_bins(s, g, x, bins);
     if (s->n % 2) fft_mirror(s, t, bins, z);

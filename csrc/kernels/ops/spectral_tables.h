@@ -1,7 +1,7 @@
 /* The tables of a transform: where each value goes before the stages, and sines and cosines. */
 
-/* cos and sin of 2 pi j / n for 0 <= j < n: whole octants apart, Taylor's polynomials on an eighth of a turn; the error is
-   below 2^-52, far below the float's. Plain products and sums of doubles, which are the same on every processor. */
+/* cos and sin of 2 pi j / n for 0 <= j < n: whole octants apart, Taylor's polynomials on an eighth of a turn; the error
+   is below 2^-52, far below the float's. Plain products and sums of doubles, which are the same on every processor. */
 static void fft_unit(int64_t j, int64_t n, float *cosine, float *sine) {
     static const double c[9] = {-1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
                                 -1.0 / 87178291200, 1.0 / 20922789888000, -1.0 / 6402373705728000};
@@ -22,8 +22,8 @@ static void fft_unit(int64_t j, int64_t n, float *cosine, float *sine) {
     *sine = octant >= 4 ? -v : v;
 }
 
-/* persist: slot of each of the n values (or, for an inverse, of each of `length` bins), the factors of the stages, those
-   between bins k and length - k, and tables of the generic radices. */
+/* persist: slot of each of the n values (or, for an inverse, of each of `length` bins), the factors of the stages,
+   those between bins k and length - k, and tables of the generic radices. */
 typedef struct {
     const int64_t *slot;
     const float *stage, *between, *generic;

@@ -1,11 +1,13 @@
 /* Hashes of the family conv. */
-static void hash_conv(const char *label, int axes, const int64_t *xd, const int64_t *wd, const int64_t *yd, const int64_t *attr) {
+static void hash_conv(const char *label, int axes, const int64_t *xd, const int64_t *wd, const int64_t *yd,
+                      const int64_t *attr) {
     int64_t more[32];
     const int n = 4 * axes + 4;
     char name[64];
     memcpy(more, attr, (size_t)n * sizeof *more);
     more[n] = axes;
-    const operand x = in_f32(360, -1, 1, axes + 2, xd), w = in_f32(361, -1, 1, axes + 2, wd), g = in_f32(362, -1, 1, axes + 2, yd);
+    const operand x = in_f32(360, -1, 1, axes + 2, xd), w = in_f32(361, -1, 1, axes + 2, wd);
+    const operand g = in_f32(362, -1, 1, axes + 2, yd);
     snprintf(name, sizeof name, "conv/%s", label);
     hash_op(name, "conv", 2, 1, (operand[]){x, w, out_of(ND_F32, axes + 2, yd)}, n, attr);
     snprintf(name, sizeof name, "conv_grad_input/%s", label);

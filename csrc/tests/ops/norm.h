@@ -6,8 +6,9 @@ static void hash_ops_norm(void) {
         const int64_t n = sizes[i][1], one[2] = {sizes[i][0], 1};
         const operand x = in_f32(320, -2, 3, 2, sizes[i]), g = in_f32(321, -1, 1, 2, sizes[i]);
         const operand w = in_f32(322, 0.5f, 2, 1, &n), b = in_f32(323, -1, 1, 1, &n);
-        const operand mean = in_f32(324, -1, 1, 2, one), rstd = in_f32(325, 0.5f, 2, 2, one), full = out_of(ND_F32, 2, sizes[i]);
-        const operand m = out_of(ND_F32, 2, one), r = out_of(ND_F32, 2, one), p = out_of(ND_F32, 1, &n), q = out_of(ND_F32, 1, &n);
+        const operand mean = in_f32(324, -1, 1, 2, one), rstd = in_f32(325, 0.5f, 2, 2, one);
+        const operand full = out_of(ND_F32, 2, sizes[i]), m = out_of(ND_F32, 2, one), r = out_of(ND_F32, 2, one);
+        const operand p = out_of(ND_F32, 1, &n), q = out_of(ND_F32, 1, &n);
         hash_op("layer_norm", "layer_norm", 3, 3, (operand[]){x, w, b, full, m, r}, 1, &eps);
         hash_op("layer_norm_bwd", "layer_norm_bwd", 5, 3, (operand[]){g, x, w, mean, rstd, full, p, q}, 1, &eps);
         hash_op("batch_norm/rows", "batch_norm", 3, 3, (operand[]){x, w, b, full, p, q}, 1, &eps);

@@ -26,9 +26,10 @@ def _primitive(name: str) -> Primitive:
     return REGISTRY[name]
 
 
-def infer_metas(name: str, attrs: Mapping[str, Any], metas: tuple[Meta, ...], integer: tuple[int, ...] = ()) -> list[Meta]:
+def infer_metas(name: str, attrs: Mapping[str, Any], metas: tuple[Meta, ...],
+                integer: tuple[int, ...] = ()) -> list[Meta]:
     """Metas of the outputs by the primitive's rule; outputs numbered in ``integer`` are int64."""
-    if not metas or metas[0] is None or metas[0][1] not in _FLOATS or any(m is None or m[1] != metas[0][1] for m in metas):
+    if not metas or None in metas or metas[0][1] not in _FLOATS or any(m[1] != metas[0][1] for m in metas):
         raise ValueError(f"{name}: every input is an array, all of them float32 or all float64")
     prim = _primitive(name)
     if len(metas) != len(prim.args):

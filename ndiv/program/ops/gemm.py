@@ -56,7 +56,8 @@ def _gemm_cost(attrs: dict[str, Any], ins: Any, outs: Any) -> float:
 
 
 GEMM = PlanOp(
-    "gemm", _gemm, _gemm_metas, {"act": ACTS, "alpha": "f"}, dense=(2, 3), inplace=(3,), spare=(1,), bound=2e-5, cost=_gemm_cost,
+    "gemm", _gemm, _gemm_metas, {"act": ACTS, "alpha": "f"}, dense=(2, 3), inplace=(3,), spare=(1,), bound=2e-5,
+    cost=_gemm_cost,
     doc="out = act(pre), pre = alpha a b + addend + bias; inputs a, b, bias or None, addend or None; outputs out, pre")
 
 

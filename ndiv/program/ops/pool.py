@@ -12,7 +12,7 @@ _LINE = {"kernel": "i", "stride": "i"}
 _WINDOWS = {"kernel": "I", "stride": "I", "padding": "I"}
 
 OPS: list[PlanOp] = [
-    like("max_pool1d", attrs={**_LINE, "ceil_mode": "b"}, exact=True, doc="the largest of each window of the last axis"),
+    like("max_pool1d", attrs={**_LINE, "ceil_mode": "b"}, exact=True, doc="the largest of each window"),
     like("max_pool1d_bwd", attrs={**_LINE, "ceil_mode": "b"}, exact=True, doc="g to the first largest of its window"),
     like("avg_pool1d", attrs=_LINE, exact=True, doc="the mean of each window of the last axis"),
     like("avg_unpool1d", attrs={**_LINE, "size": "i"}, exact=True, doc="g / kernel over its window"),

@@ -40,9 +40,9 @@ OPS: list[PlanOp] = [
     like("softmax", adapt=_last, inplace=(0,), bound=1e-6, doc="softmax along the last axis"),
     like("log_softmax", adapt=_last, inplace=(0,), bound=1e-6, doc="log of softmax along the last axis"),
     PlanOp("softmax_bwd", _softmax_bwd, _bwd_metas, inplace=(0, 1), bound=2e-6,
-           cost=lambda attrs, ins, outs: 4.0 * _size(ins), doc="y (g - sum of g y) along the last axis, y = softmax(x)"),
+           cost=lambda attrs, ins, outs: 4.0 * _size(ins), doc="y (g - sum of g y), y = softmax(x)"),
     PlanOp("log_softmax_bwd", _log_softmax_bwd, _bwd_metas, inplace=(0, 1), bound=5e-6,
-           cost=lambda attrs, ins, outs: 12.0 * _size(ins), doc="g - exp(y) (sum of g) along the last axis, y = log_softmax(x)"),
+           cost=lambda attrs, ins, outs: 12.0 * _size(ins), doc="g - exp(y) (sum of g), y = log_softmax(x)"),
 ]
 
 

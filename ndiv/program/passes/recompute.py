@@ -21,9 +21,10 @@ from ...errors import ConfigError
 from ..checker import check_program
 from ..ir import Eqn, Program, Value
 from ..layout import Layout, dense, view
-from ..lower import Lowering, copy_op, lower
+from ..lower import Lowering, lower
 from ..memory import aligned
 from ..ops import PLAN_OPS
+from ..ops.vm import COPY
 from ..ops.vm_code import Ref, assemble, disassemble
 from .rewrite import Names
 from .select import is_view
@@ -47,12 +48,16 @@ def recompute(program: Program, budget: int) -> Program:
     >>> import ndiv, numpy as np
     >>> from ndiv.program.passes import run_passes
     >>> from ndiv.program.trace import trace
-    >>> def f(x):
-    ...     late = ndiv.softmax(x, 0)
-    ...     return (late @ (ndiv.softmax(x @ x, 1) @ x)).sum() + late.sum()
-    >>> p = run_passes(trace(f, (np.ones((64, 64), np.float32),), "f").program)
-    >>> lower(p).arena, lower(recompute(p, 33000)).arena
-    (49152, 32832)
+    >>> def f(x, w):
+    ...     early = ndiv.softmax(x, 1)
+    ...     return early * ndiv.softmax((early.sum(1, True) * x) @ w, 1).sum()
+    >>> arrays = np.ones((64, 64), np.float32), np.ones((64, 256), np.float32)
+    >>> p = run_passes(trace(f, arrays, "f").program)
+    >>> q = recompute(p, 90_000)
+    >>> lower(p).arena, [e.op for e in p.eqns]
+    (98304, ['softmax', 'sum', 'vm', 'gemm', 'softmax', 'sum', 'vm'])
+    >>> lower(q).arena, [e.op for e in q.eqns]
+    (81920, ['softmax', 'sum', 'vm', 'gemm', 'softmax', 'sum', 'softmax', 'vm'])
     """
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 0:
         raise ConfigError(f"memory is a number of bytes, not {budget!r}", value=budget, hint="give a whole number, or None")
@@ -88,8 +93,7 @@ def explicit_copies(program: Program) -> Program:
         layout = layouts[v]
         if layout not in made:
             made[layout] = names.value(v.shape, v.dtype, "copy")
-            op, attrs = copy_op(layout)
-            eqns.append(Eqn(op, [v], attrs, [made[layout]], line))
+            eqns.append(Eqn("vm", [v], COPY, [made[layout]], line))
             layouts[made[layout]] = dense(made[layout])
         return made[layout]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run  # noqa: E402
+from plan_op import agree, numbers, refused, run
 
 BOUND = 2e-6  # of the sum of absolute values: some roundings of 2^-24, each of a part of the sum
 
@@ -81,11 +81,12 @@ def test_constant_weights_change_nothing(stride):
     (y,) = run("conv", [x, w], attrs)
     np.testing.assert_array_equal(run("conv", [x, w], attrs, constant=(1,))[0], y)
     more = {**attrs, "size": (30,)}
-    np.testing.assert_array_equal(run("conv_grad_input", [y, w], more, constant=(1,))[0], run("conv_grad_input", [y, w], more)[0])
+    (gx,) = run("conv_grad_input", [y, w], more)
+    np.testing.assert_array_equal(run("conv_grad_input", [y, w], more, constant=(1,))[0], gx)
 
 
-@pytest.mark.parametrize(("x", "w"), [((0, 3, 5), (2, 3, 2)), ((2, 0, 5), (3, 0, 2)), ((2, 3, 5), (0, 3, 2)), ((2, 0, 5), (0, 0, 2)),
-                                      ((0, 3, 5, 5), (2, 3, 2, 2))], ids=str)
+@pytest.mark.parametrize(("x", "w"), [((0, 3, 5), (2, 3, 2)), ((2, 0, 5), (3, 0, 2)), ((2, 3, 5), (0, 3, 2)),
+                                      ((2, 0, 5), (0, 0, 2)), ((0, 3, 5, 5), (2, 3, 2, 2))], ids=str)
 def test_empty(x, w):
     axes = len(x) - 2
     attrs, x, w = setting(axes), numbers(*x), numbers(*w)

@@ -9,7 +9,7 @@ import pytest
 from ndiv.backends.call import call_op
 
 sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run, same, using  # noqa: E402
+from plan_op import agree, numbers, refused, run, same, using
 
 EPS = {"eps": 1e-5}
 LAYER = [(1, 3), (5, 7), (3, 16), (66, 33), (2, 3, 24), (200, 100), (3000, 40), (8,), (0, 4)]

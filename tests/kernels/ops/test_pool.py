@@ -12,7 +12,7 @@ from ndiv.autograd import REGISTRY, Tensor
 from ndiv.autograd.ops.pool import max_pool1d
 
 sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run  # noqa: E402
+from plan_op import agree, numbers, refused, run
 
 SIZES = [1, 2, 3, 4, 8, 16, 25]
 
