@@ -7,20 +7,22 @@ the same numbers on every backend, so a run is repeated by repeating the state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from .errors import TraceBreak
 
-__all__ = ["fork", "generator", "get_state", "manual_seed", "next_stream", "set_state"]
+__all__ = ["draw", "fork", "generator", "generator_at", "get_state", "manual_seed", "next_stream", "set_state"]
 
 
 class _State(threading.local):
     key = 0
     stream = 0
     traced = False  # a function is being traced for compilation: numbers may only come from ops
+    draw: Any = None  # what `draw` does meanwhile
 
 
 _state = _State()
@@ -59,8 +61,25 @@ def generator() -> np.random.Generator:
     if _state.traced:
         raise TraceBreak("a function that is being compiled draws from a NumPy generator",
                          hint="its numbers would be the same in every call; use ndiv.dropout, or pass them in")
-    key, stream = next_stream()
+    return generator_at(*next_stream())
+
+
+def generator_at(key: int, stream: int) -> np.random.Generator:
+    """The NumPy generator of a stream."""
     return np.random.Generator(np.random.Philox(key=np.array([key, stream], dtype=np.uint64)))
+
+
+def draw(function: Callable[[np.random.Generator], np.ndarray]) -> Any:
+    """function(generator) on the next stream, for numbers that no op draws.
+
+    In a function that is being compiled they are an input of the plan, drawn anew before each run; ``function`` may depend on
+    nothing that a call brings.
+
+    >>> with fork(0):
+    ...     draw(lambda rng: rng.beta(2.0, 2.0, (2, 3))).shape
+    (2, 3)
+    """
+    return function(generator()) if _state.draw is None else _state.draw(function)
 
 
 def is_traced() -> bool:
@@ -69,14 +88,14 @@ def is_traced() -> bool:
 
 
 @contextmanager
-def traced() -> Iterator[None]:
-    """Inside, streams count from 0 of key 0, and only ops may draw (see `ndiv.program.trace`)."""
+def traced(drawn: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Inside, streams count from 0 of key 0, and only ops may draw, and `draw` by ``drawn`` (see `ndiv.program.trace`)."""
     with fork(0):
-        _state.traced = True
+        _state.traced, _state.draw = True, drawn
         try:
             yield
         finally:
-            _state.traced = False
+            _state.traced, _state.draw = False, None
 
 
 @contextmanager

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 import ndiv
-from ndiv.backends import native
 from ndiv.errors import ConfigError
 from ndiv.models import get_model
 from ndiv.program.train import TrainStep
 
-PARTS = [1.0, 0.75, 0.5, 0.25]
+PARTS = [0.25, 0.5, 0.75, 1.0]
 
 
 def _array(seed: int, *shape: int) -> Any:
@@ -89,8 +88,6 @@ class Recompute:
     timeout = 120
 
     def setup(self, name: str, part: float) -> None:
-        if not native.available():
-            raise NotImplementedError("the extension was not built")
         self.step = case(name)
         self.step()
         if part < 1:
@@ -98,7 +95,7 @@ class Recompute:
                 self.step = case(name, int(part * self.step.arena))
                 self.step()
             except ConfigError as cause:
-                raise NotImplementedError(str(cause)) from None
+                raise NotImplementedError(str(cause)) from None  # asv's way to leave a case out
 
     def time_step(self, name: str, part: float) -> None:
         self.step()

@@ -74,8 +74,8 @@ class IQLoss(Loss, nn.Module):
         """While training (y_hat at drawn quantiles, these quantiles), else y_hat at the quantile of forecasts."""
         if not self.training:
             return self.at(y_hat, np.full(y_hat.shape, self.q, y_hat.dtype))
-        drawn = random.generator().beta(self.concentration1, self.concentration0, y_hat.shape)
-        tau = np.clip(drawn, 1e-6, 1 - 1e-6).astype(y_hat.dtype)
+        a, b, shape, dtype = self.concentration1, self.concentration0, y_hat.shape, y_hat.dtype
+        tau = random.draw(lambda rng: np.clip(rng.beta(a, b, shape), 1e-6, 1 - 1e-6).astype(dtype))
         return self.at(y_hat, tau), tau
 
     def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> np.ndarray:

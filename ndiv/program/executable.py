@@ -47,10 +47,12 @@ class Executable:
     program   after all passes; ``source`` is what it was made from
     plan      what runs; ``engine`` says by whom: "native" or "numpy"
     memory    the most bytes that temporaries may take; more than that are computed again (`passes.recompute`)
+    draws     inputs that are drawn before each run: name -> (function of a generator, its stream)
     """
 
     def __init__(self, program: Program, tensors: dict[str, Any] | None = None, streams: int = 0,
-                 engine: str | None = None, passes: Iterable[str] | None = None, memory: int | None = None) -> None:
+                 engine: str | None = None, passes: Iterable[str] | None = None, memory: int | None = None,
+                 draws: dict[str, Any] | None = None) -> None:
         self.source = program
         self.program = run_passes(program, passes)
         if memory is not None:
@@ -59,7 +61,9 @@ class Executable:
         self.engine = engine or engine_of(self.plan)
         self.streams = streams
         slots = self.plan.slots
-        self.inputs = [i for i in self.plan.slots_of("input") if slots[i].name != RNG]
+        drawn = draws or {}
+        self.inputs = [i for i in self.plan.slots_of("input") if slots[i].name != RNG and slots[i].name not in drawn]
+        self.draws = [(i, *drawn[slots[i].name]) for i in self.plan.slots_of("input") if slots[i].name in drawn]
         self.rng = [i for i in self.plan.slots_of("input") if slots[i].name == RNG]
         self.outputs = [(i, slots[i].shape, slots[i].dtype) for i in self.plan.slots_of("output")]
         known = tensors or {}
@@ -104,9 +108,12 @@ class Executable:
                 raise ShapeError(f"{self.program.name}: {name} is {a.dtype}{list(a.shape)}, and the plan was made for "
                                  f"{dtype}{list(shape)}", value=a.shape, hint="compile again for other shapes")
             slots[i] = a if a.flags.c_contiguous else np.ascontiguousarray(a)
-        if self.rng:
+        if self.streams or self.rng:
             key, stream = random.get_state()
-            slots[self.rng[0]] = np.array([key, stream], np.uint64).view(np.int64)
+            for i in self.rng:
+                slots[i] = np.array([key, stream], np.uint64).view(np.int64)
+            for i, function, offset in self.draws:
+                slots[i] = function(random.generator_at(key, stream + offset))
             random.set_state((key, stream + self.streams))
         results = []
         for i, shape, dtype in self.outputs:

@@ -60,7 +60,7 @@ def _once(program: Program, loss: Value, wrt: Sequence[Value], seed: int,
           data: Sequence[np.ndarray] | None) -> tuple[Program, list[str]]:
     chosen = set(wrt)
     tensors: dict[Value, Tensor] = {v: Tensor(_stand_in(v, seed), v in chosen) for v in [*program.inputs, *program.states]}
-    for v, a in zip(program.inputs, data or (), strict=data is not None):
+    for v, a in zip(program.inputs, data or (), strict=False):
         if v.dtype.kind in "iu":
             tensors[v] = Tensor(a)
     known: dict[Value, Any] = {**tensors, **program.consts}

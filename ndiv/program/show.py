@@ -45,7 +45,7 @@ class View:
             model.eval()
             names = _names_of(model)
             traced = trace(model.forward, (batch,), f"{type(model).__name__}.forward", names)
-            self.executable = Executable(narrow(traced.program), traced.tensors, traced.streams)
+            self.executable = Executable(narrow(traced.program), traced.tensors, traced.streams, draws=traced.draws)
 
     def summary(self) -> str:
         """One line for each stage."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Traced:
     second   (arguments' arrays, results' arrays, new values of states by name) of the second trace, for checking what is
              made of the program
     streams  random streams that one run uses
+    draws    inputs that no argument brings, by name: (function of a generator, its stream), see `ndiv.random.draw`
     """
 
     program: Program
@@ -50,6 +51,7 @@ class Traced:
     first: list[np.ndarray]
     second: tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]
     streams: int = 0
+    draws: dict[str, tuple[Callable[..., np.ndarray], int]] = field(default_factory=dict)
 
 
 def trace(f: Callable[..., Any], args: tuple[Any, ...], name: str = "", names: dict[int, str] | None = None) -> Traced:
@@ -74,7 +76,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], name: str = "", names: d
     if first.spec != second.spec or first.streams != second.streams:
         raise TraceBreak("the structure of the results depends on the data", value=str(second.spec))
     return Traced(first.program, spec, first.spec, first.tensors, first_data, (other, second.results, second.updates),
-                  first.streams)
+                  first.streams, first.draws)
 
 
 @dataclass
@@ -85,6 +87,7 @@ class _Run:
     results: list[np.ndarray]
     updates: dict[str, np.ndarray]
     streams: int
+    draws: dict[str, tuple[Callable[..., np.ndarray], int]]
 
 
 class BufferState:
@@ -160,6 +163,17 @@ def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndar
     inputs = [Tensor(a) for a in data]
     mine = {id(t) for t in inputs} | set(names or {})
     states = _States(inputs, names)
+    drawn: dict[str, Tensor] = {}
+    draws: dict[str, tuple[Callable[..., np.ndarray], int]] = {}
+
+    def draw(function: Callable[..., np.ndarray]) -> Tensor:
+        key, stream = random.next_stream()
+        path = f"drawn{len(drawn)}"
+        while path in paths:
+            path += "_"
+        drawn[path], draws[path] = Tensor(function(random.generator_at(key, stream))), (function, stream)
+        mine.add(id(drawn[path]))
+        return drawn[path]
 
     def read(t: Tensor) -> None:
         if random.is_traced() and (t.node is not None or id(t) in mine):  # other threads read what they like
@@ -169,20 +183,20 @@ def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndar
     outer = tensor_module.on_read, tensor_module.on_write, module_module.on_buffer
     tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = read, states.write, states.buffer
     try:
-        with random.traced(), record_all(), np.errstate(all="ignore"):
+        with random.traced(draw), record_all(), np.errstate(all="ignore"):
             results = f(*unflatten(spec, inputs))
             streams = random.get_state()[1]
         found, out_spec = flatten(results)
         outs = [t for _, t in found]
         updates = states.updates()
-        program, tensors = program_of(name, list(zip(paths, inputs, strict=True)), outs, states.names, updates)
+        program, tensors = program_of(name, [*zip(paths, inputs, strict=True), *drawn.items()], outs, states.names, updates)
         new = {v.name: t.data for v, (_, t) in zip(program.updates, updates, strict=True)}
         values = [np.asarray(t.data if isinstance(t, Tensor) else t) for t in outs]
     finally:
         tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = outer
         states.restore()
     holders = {k: states.holders.get(id(t), t) for k, t in tensors.items()}
-    return _Run(program, out_spec, holders, values, new, streams)
+    return _Run(program, out_spec, holders, values, new, streams, draws)
 
 
 def program_of(name: str, inputs: Iterable[tuple[str, Tensor]], outputs: Iterable[Any], names: dict[int, str] | None = None,

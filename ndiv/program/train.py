@@ -124,7 +124,7 @@ class TrainStep:
                         state.setdefault(kind, np.zeros_like(p.data))
                         tensors[f"{name}.{kind}"] = _Entry(state, kind)
         whole = add_update(program, loss, by_name, groups, model.arguments["gradient_clip_val"])
-        executable = Executable(whole, tensors, traced.streams, memory=self.memory)
+        executable = Executable(whole, tensors, traced.streams, memory=self.memory, draws=traced.draws)
         return _Step(executable, [np.zeros(g.numbers) for g in groups],
                      list(zip(optimizer.param_groups, positions, strict=True)))
 

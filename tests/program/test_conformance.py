@@ -264,6 +264,20 @@ def test_a_key_of_the_function_s_own_stays_what_it_is():
         np.testing.assert_array_equal(compiled(x).numpy(), f(ndiv.tensor(x)).numpy())
 
 
+def test_numbers_that_no_op_draws_are_an_input_drawn_before_each_run():
+    def f(x):
+        return ndiv.dropout(x, 0.5) + ndiv.random.draw(lambda rng: rng.gamma(2.0, 1.0, (4, 5)).astype(np.float32)) * ndiv.dropout(x, 0.2)
+
+    compiled, x = ndiv.compile(f), f32(4, 5)
+    compiled(x)
+    ndiv.manual_seed(3)
+    got = [compiled(x).numpy() for _ in range(2)]
+    ndiv.manual_seed(3)
+    wanted = [f(ndiv.tensor(x)).numpy() for _ in range(2)]
+    near(got, wanted, 1e-6, "draw")
+    assert (got[0] != got[1]).any() and len(compiled.plans) == 1
+
+
 # states that a plan updates --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("momentum", [0.1, None])

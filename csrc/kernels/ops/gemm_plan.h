@@ -7,7 +7,7 @@
 /* As measured on one processor with 48 KB, 1 MB and 32 MB of cache; none of them changes a bit of a result. */
 enum {
     GEMM_K_WHOLE = 512,        /* longer k goes in blocks of GEMM_KC */
-    GEMM_KC = 256,
+    GEMM_KC = 384,
     GEMM_K_SHORT = 8,          /* k up to which the output is written row by row */
     GEMM_DIRECT = 16384,       /* elements, and stride of k, up to which V with adjacent columns is not packed */
     GEMM_DIRECT_STRIDE = 256,

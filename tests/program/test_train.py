@@ -1,0 +1,292 @@
+"""Three compiled training steps are three op-by-op steps: every loss, optimizer, scaler, variant and kind of batch.
+
+Losses and weights agree to 1e-6 of the largest element (`EXACTNESS` names what needs more) with SGD, whose update is
+proportional to the gradient. Adam and RMSprop divide each element's update by the size of its gradient: where a gradient
+is nothing but rounding, so is the direction of a full step, and no bound relative to the weight can hold. They are compared
+on a loss whose gradients are all far from 0, after which they meet 1e-6 too.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ndiv
+from ndiv import losses
+from ndiv.autograd.ops import FUNCTIONS
+from ndiv.data.scalers import WINDOW_SCALERS
+from ndiv.models import get_model, list_models
+from ndiv.models.base import BaseModel
+from ndiv.optim import OPTIMIZERS
+from ndiv.program.train import TrainStep
+
+ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
+H, L, B, STEPS = 3, 10, 16, 3
+SMALL: dict[str, dict[str, Any]] = {"NHITS": {"mlp_units": [[16, 16]]}, "MLP": {"hidden_size": 16}}
+RNG = np.random.default_rng(0)
+COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
+
+NEEDS = {"MASE": lambda: losses.MASE(seasonality=2), "QuantileLoss": lambda: losses.QuantileLoss(0.8),
+         "HuberQLoss": lambda: losses.HuberQLoss(0.8)}
+DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",
+                 "Bernoulli")
+LOSSES = {**{name: NEEDS.get(name, cls) for name, cls in losses.LOSSES.items() if name != "DistributionLoss"},
+          "MQLoss-levels": lambda: losses.MQLoss(level=[80, 95]), "MSE-weighted": lambda: losses.MSE(horizon_weight=[1.0, 2.0, 0.5]),
+          **{d: (lambda d=d: losses.DistributionLoss(d, level=[80])) for d in DISTRIBUTIONS},
+          "function": lambda: lambda y_hat, y: ndiv.softplus((y_hat - y) * 2.0) - (y_hat - y)}
+UNSCALED = {"MAPE", "SMAPE", "Beta", "Bernoulli"}
+# (loss, weights), and why
+EXACTNESS = {
+    "Gamma": (4e-6, 4e-6, "terms of some ten times the loss cancel: log-gamma, a log b, b y"),
+    "Weibull": (4e-6, 1e-5, "(y / scale)^shape and the logarithms of it cancel; the steps are as large as the weights"),
+    "NegativeBinomial": (2e-6, 1e-6, "three log-gammas of some ten times the loss cancel"),
+}
+
+
+def batch(case="", **changes):
+    y = np.clip(COUNTS / 60, 0.01, 0.99) if case == "Beta" else (COUNTS > 20).astype(np.float32) if case == "Bernoulli" else COUNTS
+    ones = np.ones_like(y)
+    return {"insample_y": y[:, :L], "insample_mask": ones[:, :L], "outsample_y": y[:, L:], "outsample_mask": ones[:, L:], **changes}
+
+
+def pair(build, seed=1):
+    """The same model twice: compiled (by the interpreter where the native backend is not in force), and op by op."""
+    models = []
+    for _ in range(2):
+        ndiv.manual_seed(seed)  # a loss with weights of its own is made outside of the model
+        models.append(build())
+    if ENGINE != "native":
+        models[0]._step = models[0].__dict__["_compiled"] = TrainStep(models[0])
+    models[1].__dict__["_compiled"] = lambda batch: None
+    return models
+
+
+def relative(got, wanted):
+    return float(np.max(np.abs(got.astype(np.float64) - wanted), initial=0.0) / max(np.max(np.abs(wanted), initial=0.0), 1e-30))
+
+
+def same(models, data, steps=STEPS, bounds=(1e-6, 1e-6)):
+    """Steps of both on the same data and random numbers; the losses."""
+    fast, slow = models
+    before = {n: p.data.copy() for n, p in slow.named_parameters()}
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "trains op by op" is a failure here
+        for s in range(steps):
+            values, states = [], []
+            for m in models:
+                ndiv.manual_seed(10 + s)
+                values.append(m.train_step(data[s] if isinstance(data, list) else data))
+                states.append(ndiv.random.get_state())
+            assert states[0] == states[1], "compiled steps use other random streams"
+            assert abs(values[0] - values[1]) <= bounds[0] * abs(values[1]), f"step {s}: {values}"
+            found.append(values[0])
+    assert fast._step is not None and not fast._step.reason
+    assert all(s.executable.engine == ENGINE for s in fast._step.cache.values())
+    moved = False
+    for (name, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
+        assert relative(p.data, q.data) <= bounds[1], f"{name}: {relative(p.data, q.data):.1e}"
+        moved = moved or (q.data != before[name]).any()
+    for (name, p), (_, q) in zip(fast.named_buffers(), slow.named_buffers(), strict=True):
+        assert relative(p, q) <= bounds[1], name
+    assert moved and fast.optimizer.counts == slow.optimizer.counts
+    return found
+
+
+def model(name="NLinear", loss="MSE", **options):
+    options = {"scaler_type": "identity" if loss in UNSCALED else "standard", "learning_rate": 1e-2, "optimizer": "SGD", **options}
+    return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**SMALL.get(name, {}), **options})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", list_models())
+def test_every_loss(name, loss):
+    same(pair(lambda: model(name, loss)), batch(loss), bounds=EXACTNESS.get(loss, (1e-6, 1e-6))[:2])
+
+
+@pytest.mark.parametrize("scaler", WINDOW_SCALERS)
+@pytest.mark.parametrize("loss", ["MAE", "Normal"])
+@pytest.mark.parametrize("name", list_models())
+def test_every_scaler_with_gaps(name, loss, scaler):
+    masks = RNG.random((B, L + H, 1)) < 0.8
+    masks[0, :L] = False  # a window without any value
+    masks[1, L:] = False  # and one without a future
+    masks = masks.astype(np.float32)
+    data = batch(insample_mask=masks[:, :L], outsample_mask=masks[:, L:])
+    same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=1e-3)), data)
+
+
+@pytest.mark.parametrize("loss", ["MSE", "MQLoss", "GMM"])
+def test_without_masks(loss):
+    data = {k: v for k, v in batch().items() if not k.endswith("mask")}
+    same(pair(lambda: model("MLP", loss)), data)
+
+
+OPTIONS = {"Adam": [{}, {"weight_decay": 0.1}, {"amsgrad": True}, {"betas": (0.5, 0.9)}], "AdamW": [{}, {"weight_decay": 0.3}],
+           "SGD": [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, {"momentum": 0.5, "dampening": 0.3}],
+           "RMSprop": [{}, {"momentum": 0.5}, {"centered": True}]}
+
+
+@pytest.mark.parametrize("name, options", [(n, o) for n, all_ in OPTIONS.items() for o in all_], ids=str)
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_every_optimizer(name, options, clip):
+    assert set(OPTIONS) == set(OPTIMIZERS)
+    rising = batch()
+    rising["outsample_y"] = rising["outsample_y"] + 200  # every gradient is far from 0
+    build = lambda: model("NLinear", "MSE", scaler_type="identity", learning_rate=1e-3, optimizer=name,  # noqa: E731
+                          optimizer_kwargs=options, gradient_clip_val=clip)
+    if name == "SGD" and clip is None:
+        rising = {k: v / 50 if k.endswith("_y") else v for k, v in rising.items()}
+    same(pair(build), rising, bounds=(1e-6, 2e-6))  # weights near 0 after a step are differences of two larger numbers
+
+
+def test_the_learning_rate_is_an_input_of_the_step():
+    models = pair(lambda: model("MLP", "MSE", optimizer="AdamW"))
+    for lr in (1e-2, 1e-3, 0.0):
+        for m in models:
+            m.optimizer.lr = lr
+        ndiv.manual_seed(0)
+        a, b = (m.train_step(batch()) for m in models)
+        assert a == pytest.approx(b, rel=1e-6)
+    assert len(models[0]._step.cache) == 1
+    kept = {n: p.data.copy() for n, p in models[0].named_parameters()}
+    models[0].train_step(batch())
+    assert all((kept[n] == p.data).all() for n, p in models[0].named_parameters()), "a step of length 0 moved the weights"
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5])
+def test_dropout_draws_the_same_numbers(dropout):
+    losses_ = same(pair(lambda: model("NHITS", "MAE", dropout_prob_theta=dropout)), batch())
+    assert len(set(losses_)) == STEPS
+
+
+EXOG = {"hist_exog_list": ["a", "b"], "futr_exog_list": ["c"], "stat_exog_list": ["d"]}
+
+
+@pytest.mark.parametrize("kinds", [("hist",), ("futr",), ("stat",), ("hist", "futr", "stat")], ids="-".join)
+@pytest.mark.parametrize("scaler", ["identity", "robust"])
+@pytest.mark.parametrize("name", ["MLP", "NHITS"])
+def test_covariates(name, kinds, scaler):
+    options = {f"{k}_exog_list": EXOG[f"{k}_exog_list"] for k in kinds}
+    lengths = {"hist": (L,), "futr": (L + H,), "stat": ()}
+    found = {f"{k}_exog": RNG.standard_normal((B, *lengths[k], len(options[f"{k}_exog_list"]))).astype(np.float32) for k in kinds}
+    same(pair(lambda: model(name, "MAE", scaler_type=scaler, learning_rate=1e-3, **options)), batch(**found))
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("loss", ["MSE", "Normal", "MQLoss"])
+def test_variant_compat(name, loss):
+    same(pair(lambda: model(name, loss, variant="compat")), batch())
+
+
+@pytest.mark.parametrize("name", ["MLP", "NHITS"])
+def test_without_the_series_itself(name):
+    found = {"futr_exog": RNG.standard_normal((B, L + H, 1)).astype(np.float32)}
+    same(pair(lambda: model(name, "MSE", futr_exog_list=["c"], exclude_insample_y=True)), batch(**found))
+
+
+def test_steps_on_other_data_and_shapes():
+    data = [batch(), {k: v[:5] for k, v in batch().items()}, {k: v[::-1].copy() for k, v in batch().items()},
+            {k: v[::2] for k, v in batch().items()}]
+    models = pair(lambda: model("MLP", "MAE", optimizer="SGD"))
+    same(models, data, steps=4)
+    assert len(models[0]._step.cache) == 3
+
+
+def test_compiled_and_op_by_op_steps_follow_one_another():
+    """A list of batches runs op by op; weights, moments and counts are shared."""
+    models = pair(lambda: model("MLP", "MSE", optimizer="SGD", optimizer_kwargs={"momentum": 0.9}))
+    same(models, [batch(), [batch(), batch()], batch()])
+
+
+@pytest.mark.parametrize("where", ["insample_y", "outsample_y"])
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_what_is_not_finite_moves_nothing(where, optimizer):
+    broken = batch()
+    broken[where] = broken[where].copy()
+    broken[where][2, 1, 0] = np.nan
+    models = pair(lambda: model("MLP", "MSE", scaler_type="identity", optimizer=optimizer))
+    for m in models:
+        m.train_step(batch())
+        kept = {n: p.data.copy() for n, p in m.named_parameters()}
+        assert not math.isfinite(m.train_step(broken))
+        assert all((kept[n] == p.data).all() for n, p in m.named_parameters())
+        assert math.isfinite(m.train_step(batch()))
+    assert models[0].optimizer.counts == models[1].optimizer.counts
+
+
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_moves_nothing():
+    def build():
+        return get_model("NLinear")(h=H, input_size=L, scaler_type="identity", optimizer="SGD",
+                                    loss=lambda y_hat, y: ndiv.sqrt(ndiv.abs(y_hat * 0.0)) + ndiv.abs(y - y_hat))
+
+    for m in pair(build):
+        kept = {n: p.data.copy() for n, p in m.named_parameters()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            assert math.isnan(m.train_step(batch()))
+        assert all((kept[n] == p.data).all() for n, p in m.named_parameters())
+
+
+def test_a_float64_batch_is_a_float32_batch_to_a_float32_model():
+    models = [pair(lambda: model("MLP", "MSE"))[0] for _ in range(2)]
+    values = [[m.train_step({k: v.astype(d) for k, v in batch().items()}) for _ in range(STEPS)]
+              for m, d in zip(models, (np.float32, np.float64), strict=True)]
+    assert values[0] == values[1]
+    assert all((p.data == q.data).all() for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True))
+
+
+@pytest.mark.parametrize("loss", [k for k in LOSSES if k != "IQLoss"])
+def test_float64_in_the_interpreter(loss):
+    """The plan of a float64 model, which the interpreter runs, to 1e-12."""
+    models = pair(lambda: model("MLP", loss, gradient_clip_val=1.0))
+    data = {k: v.astype(np.float64) for k, v in batch(loss).items()}
+    for m in models:
+        m.optimizer  # noqa: B018  (made here, of the parameters that become float64)
+        for p in m.parameters():
+            p.data = p.data.astype(np.float64)
+    fast, slow = models
+    fast.train()
+    assert TrainStep(fast)(data) is None, "a float64 model trains op by op"
+    compiled = TrainStep(fast)
+    step = compiled.make(data)
+    assert step.executable.engine == "numpy"
+    for _ in range(STEPS):
+        a, b = compiled.run(step, list(data.values())), slow.train_step(data)
+        assert a == pytest.approx(b, rel=1e-12 if loss not in EXACTNESS else 1e-11)
+    for p, q in zip(fast.parameters(), slow.parameters(), strict=True):
+        assert p.data.dtype == np.float64 and relative(p.data, q.data) <= (1e-12 if loss not in EXACTNESS else 1e-11)
+
+
+# what models are made of beyond those of today ---------------------------------------------------------------------------
+
+class Mixed(BaseModel):
+    """Convolution, batch normalization, a recurrent layer, dropout, attention: one model."""
+
+    RECURRENT = True
+
+    def __init__(self, h: int, input_size: int = -1, **common: Any) -> None:
+        super().__init__()
+        self.conv = ndiv.nn.Conv1d(1, 6, 3, padding=1)
+        self.norm = ndiv.nn.BatchNorm1d(6)
+        self.rnn = ndiv.nn.LSTM(6, 5, num_layers=2, batch_first=True, dropout=0.2, bidirectional=True)
+        self.attend = ndiv.nn.MultiheadAttention(10, 2, dropout=0.1, batch_first=True)
+        self.ln = ndiv.nn.LayerNorm(10)
+        self.out = ndiv.nn.Linear(10, self.h * self.n_out)
+
+    def forward(self, batch: Any) -> Any:
+        y = self.inputs(batch)[0]
+        z = FUNCTIONS["gelu"](self.norm(self.conv(FUNCTIONS["transpose"](y, 1, 2))))
+        z, _ = self.rnn(FUNCTIONS["transpose"](z, 1, 2))
+        z = self.ln(z + self.attend(z, z, z)[0])
+        return self.out(z[:, -1]).reshape(-1, self.h, self.n_out)
+
+
+@pytest.mark.parametrize("loss", ["MAE", "Normal"])
+def test_a_model_of_many_layers_with_state(loss):
+    models = pair(lambda: Mixed(h=H, input_size=L, loss=LOSSES[loss](), scaler_type="standard", learning_rate=1e-2, optimizer="SGD"))
+    same(models, batch(), bounds=(1e-6, 3e-6))  # chains of two recurrent layers, see tests/program/test_conformance.py
+    assert int(models[0].norm.num_batches_tracked) == STEPS
