@@ -55,8 +55,8 @@ def recorded(name, inputs, outputs, attrs=(), constant=()):
     arrays = [a for a in (*inputs, *outputs) if a is not None]
     if sum(a.nbytes for a in arrays) > MOST_BYTES:
         return
-    key = (len(attrs), *((a is not None and (a.ndim, a.dtype.str, a.size == 0, a.flags.c_contiguous)) for a in (*inputs, *outputs)),
-           *(int(x) for x in attrs if abs(int(x)) < 64))
+    shapes = ((a is not None and (a.ndim, a.dtype.str, a.size == 0, a.flags.c_contiguous)) for a in (*inputs, *outputs))
+    key = (len(attrs), *shapes, *(int(x) for x in attrs if abs(int(x)) < 64))
     if key in seen[name] or len(seen[name]) >= MOST_PLANS:
         return
     seen[name].add(key)
