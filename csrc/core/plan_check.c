@@ -76,8 +76,17 @@ static int32_t read_value(const plan_bytes *b, const plan_slot *slots, const uin
 
 int32_t nd_plan_values(const plan_bytes *b, nd_plan *plan) {
     int32_t status = read_slots(b, plan->slots);
-    for (uint32_t i = 0; status == ND_OK && i < b->n_values; i++)
+    int64_t top = 0;
+    int steps = 0;
+    for (uint32_t i = 0; status == ND_OK && i < b->n_values; i++) {
+        const plan_value *v = &plan->values[i];
         status = read_value(b, plan->slots, b->values + (uint64_t)i * ND_VALUE_SIZE, &plan->values[i]);
+        if (status != ND_OK || v->region) continue;
+        if (v->high > top) top = v->high;
+        if (v->step) steps = 1;
+    }
+    /* The header is outside the checksum: a wrong size must not ask for memory that nothing uses. */
+    if (status == ND_OK && !steps && b->arena > nd_align64(top) + 64) return refuse("the arena is larger than its values");
     return status;
 }
 

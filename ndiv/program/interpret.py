@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..errors import FileError, ShapeError
+from ..errors import FileError, OutOfMemoryError, ShapeError
 from .ops import PLAN_OPS
 from .ops.record import decode
 from .plan import ARENA, SLOT, Instruction, Plan, PlanValue, parse
@@ -115,7 +115,11 @@ class Interpreter:
     def arena(self) -> np.ndarray:
         """This thread's arena."""
         if not hasattr(self.own, "arena"):
-            self.own.arena = np.zeros(self.plan.arena, np.uint8)
+            try:
+                self.own.arena = np.zeros(self.plan.arena, np.uint8)
+            except MemoryError:
+                raise OutOfMemoryError(f"the plan needs {self.plan.arena:,} bytes for its temporaries", value=self.plan.arena,
+                                       hint="use a smaller batch") from None
         return self.own.arena
 
     def array(self, v: PlanValue, memory: list[np.ndarray], t: int) -> np.ndarray:

@@ -159,6 +159,7 @@ def _parse(raw: bytes) -> Plan:
     names = [n[0].rstrip(b"\0").decode("ascii") for n in reader.take(struct.Struct("32s"), n_ops)]
     slots = [Slot(KINDS[kind], _BY_CODE[code], nbytes) for kind, code, nbytes in reader.take(_SLOT, n_slots)]
     values = [_value(row, slots, arena) for row in reader.take(_VALUE, n_values)]
+    _tight(values, arena)
     rows = reader.take(_INSTR, n_instr)
     operands = [o[0] for o in reader.take(struct.Struct("<I"), n_operands)]
     reader.pad()
@@ -172,6 +173,15 @@ def _parse(raw: bytes) -> Plan:
         _require(all(o is None or o < n_values for o in which), "an operand does not exist")
         instrs.append(Instruction(names[op], tuple(which[:n_in]), tuple(which[n_in:]), tuple(attrs[attr:attr + n_attr]), line))
     return Plan(slots, values, instrs, arena, raw=raw)
+
+
+def _tight(values: list[PlanValue], arena: int) -> None:
+    """The arena ends where its last value does: the header is outside the checksum."""
+    inside = [v for v in values if v.region == ARENA]
+    top = max((v.offset + sum(max(s * (d - 1), 0) for d, s in zip(v.shape, v.strides, strict=True)) * v.dtype.itemsize
+               + v.dtype.itemsize for v in inside if 0 not in v.shape), default=0)
+    top = max([top, *(v.offset for v in inside)])
+    _require(any(v.step for v in inside) or arena <= (top + 63) // 64 * 64 + 64, "the arena is larger than its values")
 
 
 def _value(row: tuple[Any, ...], slots: list[Slot], arena: int) -> PlanValue:

@@ -254,7 +254,7 @@ def test_no_memory_is_said_so():
         from ndiv.errors import OutOfMemoryError
         from plan_bytes import Plan
         p = Plan()
-        p.size = 1 << 38
+        p.arena((1 << 36,))
         plan = NativePlan(p.bytes())
         resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))
         try:
@@ -269,6 +269,13 @@ def test_no_memory_is_said_so():
 # what the verifier refuses -------------------------------------------------------------------------------------------
 
 BIG = 1 << 40
+
+
+def test_an_arena_that_no_value_needs_is_refused():
+    p = Plan()
+    p.size = 1 << 38  # the header is outside the checksum
+    with pytest.raises(FileError, match="larger than its values"):
+        NativePlan(p.bytes())
 
 
 def refused(data, constants=(None, C, None)):
