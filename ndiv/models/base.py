@@ -228,7 +228,8 @@ class BaseModel(Module):
         """
         optimizer = self.optimizer
         optimizer.zero_grad()
-        self.train()
+        if not self.training:
+            self.train()
         if not isinstance(batch, list):
             done = self._compiled(batch)
             if done is not None:

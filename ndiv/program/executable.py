@@ -95,13 +95,17 @@ class Executable:
             tensor.written = next(_sequence)
         return results
 
-    def fill(self, arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
-        """One array a slot, and fresh ones for the results among them."""
+    def bind_states(self) -> None:
+        """Bind the arrays that the states' Tensors hold now."""
         held = self.held
         for k, (i, tensor, slot) in enumerate(self.states):
             if tensor.data is not held[k]:
                 held[k] = _array(tensor, slot)
                 self.bind(i, held[k])
+
+    def fill(self, arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
+        """One array a slot, and fresh ones for the results among them."""
+        self.bind_states()
         slots = list(self.bound)
         for (i, shape, dtype, name), a in zip(self.expected, arrays, strict=True):
             if a.shape != shape or a.dtype != dtype:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..autograd.tape import _sequence
 from ..errors import TraceBreak
 from .compiled import CACHE, _names_of
 from .executable import Executable
@@ -21,7 +22,6 @@ from .grad import gradient
 from .passes.narrow import narrow
 from .passes.select import LowerError
 from .trace import trace
-from .tree import flatten
 from .update import PlanGroup, add_update
 
 __all__ = ["TrainStep"]
@@ -36,6 +36,29 @@ class _Step:
     executable: Executable
     hyper: list[np.ndarray]
     groups: list[tuple[dict[str, Any], list[int]]]  # a group, and the positions of its parameters that have gradients
+    results: list[np.ndarray] | None = None  # loss and control, once they have a fixed place
+
+    def __call__(self, arrays: list[np.ndarray]) -> tuple[float, float]:
+        """(loss, global norm) of one step. A small step takes microseconds, so everything but the batch is bound once."""
+        e = self.executable
+        if e.engine != "native" or e.streams:
+            loss, control = e([*arrays, *self.hyper])
+            return float(loss), float(control[0])
+        if self.results is None:
+            self.results = [np.empty(shape, dtype) for _, shape, dtype in e.outputs]
+            self.slots: list[Any] = list(e.bound)
+            fixed = [*zip(e.inputs[len(arrays):], self.hyper, strict=True),
+                     *zip([i for i, _, _ in e.outputs], self.results, strict=True)]
+            for i, a in fixed:
+                e.bind(i, a)
+        e.bind_states()
+        for i, a in zip(e.inputs, arrays, strict=False):
+            self.slots[i] = a if a.flags.c_contiguous else np.ascontiguousarray(a)
+        e.runner.run(self.slots)
+        now = next(_sequence)
+        for tensor in e.updated:
+            tensor.written = now
+        return self.results[0].item(), self.results[1].item(0)
 
 
 def _narrow(v: Any) -> Any:
@@ -58,9 +81,8 @@ class TrainStep:
         if self.reason or self.is_wide():
             return None
         batch = {k: _narrow(v) for k, v in batch.items() if v is not None}
-        leaves, spec = flatten((batch,))
-        arrays = [a for _, a in leaves]
-        key = (spec, tuple((a.shape, a.dtype) for a in arrays), id(self.model.optimizer), self.configuration())
+        arrays = list(batch.values())
+        key = (*batch, *[(a.shape, a.dtype) for a in arrays], id(self.model.optimizer), self.configuration())
         step = self.cache.get(key)
         if step is None:
             try:
@@ -89,8 +111,7 @@ class TrainStep:
         for (group, positions), numbers in zip(step.groups, step.hyper, strict=True):
             count = optimizer.counts[positions[0]] + 1 if positions else 1
             numbers[:] = optimizer.numbers(group, count)
-        loss, control = step.executable([*arrays, *step.hyper])
-        value, norm = float(loss), float(control[0])
+        value, norm = step(arrays)
         if not math.isfinite(norm):
             return value if not math.isfinite(value) else math.nan
         if math.isfinite(value):

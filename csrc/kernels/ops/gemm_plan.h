@@ -14,8 +14,8 @@ enum {
     GEMM_MC = 240,             /* rows of R that are packed at once; a multiple of every GEMM_MR */
     GEMM_MT = 960,             /* most rows of a tile, */
     GEMM_NT = 480,             /* and columns */
-    GEMM_SINGLE_NT = 4096,     /* columns of a tile of one row */
-    GEMM_WORK = 50000,         /* multiply-adds below which nothing is split over threads */
+    GEMM_SINGLE_NT = 512,      /* columns of a tile of one row */
+    GEMM_WORK = 500000,        /* multiply-adds below which nothing is split over threads */
     GEMM_MOST_WORKERS = 1024,
 };
 #define GEMM_MOST ((int64_t)1 << 40)        /* largest dim */
