@@ -9,11 +9,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..primitive import Bad, Primitive, Sample, register
 from ..shapes import RuleBroken
-from ..tape import apply
+from ..tape import apply, stopped
+from ..tensor import Tensor
 from ._declare import numbers
 from .gather import SCATTER_ADD, gather
-from .reduce import mean
-from .shape import cat, pad
+from .reduce import argmax, mean
+from .shape import cat, pad, stack
 
 PUBLIC = ["avg_pool1d", "max_pool1d", "moving_average"]
 _NDIV_INTERNAL = True
@@ -41,8 +42,17 @@ def _argmax(x: np.ndarray, kernel: int, stride: int, ceil_mode: bool) -> np.ndar
     return windows.argmax(-1) + np.arange(out) * stride
 
 
-def _index(x: Any, kernel: int, stride: int, ceil_mode: bool) -> np.ndarray:
-    return _argmax(x if isinstance(x, np.ndarray) else x.data, kernel, stride, ceil_mode)
+def _index(x: Any, kernel: int, stride: int, ceil_mode: bool) -> Any:
+    x = stopped(x)
+    if not isinstance(x, Tensor):
+        return _argmax(x, kernel, stride, ceil_mode)
+    n = x.shape[-1]  # a function that is being compiled: the places are data
+    out = _pooled(n, kernel, stride, ceil_mode)
+    over = (out - 1) * stride + kernel - n
+    if over > 0:
+        x = cat([x, np.full((*x.shape[:-1], over), -np.inf, x.dtype)], dim=-1)
+    windows = [x[..., k:k + (out - 1) * stride + 1:stride] for k in range(kernel)]
+    return argmax(stack(windows, -1), -1) + np.arange(out) * stride
 
 
 def _max_pool(x: Any, kernel: int, stride: int, ceil_mode: bool) -> Any:
