@@ -2,7 +2,7 @@
 # Fuzzes plans under the address and undefined-behaviour sanitizers (needs clang with libFuzzer) for so many seconds, on every
 # instruction set that this machine has. Exit status 0 when nothing was found; a finding stays in the folder.
 #     csrc/tests/run_fuzz.sh [seconds] [folder for programs, corpus and findings]
-# PYTHON names an interpreter with ndiv's tests (default: python3); without one the corpus starts empty.
+# ISAS names the instruction sets (default: all of this processor), PYTHON an interpreter with ndiv's tests (default: python3); without one the corpus starts empty.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${1:-60}
@@ -14,11 +14,16 @@ flags="$flags -fsanitize=address,undefined,float-cast-overflow,fuzzer-no-link -f
 flags="$flags -fno-sanitize=pointer-overflow"
 # Loops unrolled in full take the sanitizer minutes to compile.
 flags="$flags -mllvm -pragma-unroll-threshold=1 -mllvm -unroll-full-max-count=1"
-macros="" isas="scalar"
 case $(uname -m) in
-    x86_64) macros="-DND_HAVE_AVX2=1 -DND_HAVE_AVX512=1"; isas="scalar avx2 avx512" ;;
-    aarch64) macros="-DND_HAVE_NEON=1"; isas="scalar neon" ;;
+    x86_64) isas="scalar avx2 avx512" ;;
+    aarch64) isas="scalar neon" ;;
+    *) isas="scalar" ;;
 esac
+isas=${ISAS:-$isas}
+macros=""
+for isa in $isas; do
+    if [ "$isa" != scalar ]; then macros="$macros -DND_HAVE_$(echo "$isa" | tr a-z A-Z)=1"; fi
+done
 objects=""
 for isa in $isas; do
     case $isa in
