@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ndiv
-from ndiv.backends import ENVIRONMENT
+from ndiv.backends import ENVIRONMENT, native
 
 try:
     import tomllib
@@ -160,7 +160,12 @@ def test_benchmarks_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in dir(cls):
             if name.startswith(("time_", "peakmem_")):
                 benchmark = cls()
-                getattr(benchmark, "setup", lambda *_: None)(*first)
+                try:
+                    getattr(benchmark, "setup", lambda *_: None)(*first)
+                except NotImplementedError:  # what asv takes for "not here": without the extension there is nothing to time
+                    assert not native.available()
+                    ran += 1
+                    continue
                 getattr(benchmark, name)(*first)
                 ran += 1
     assert ran or path.stem in ("importing", "plan_call")  # the one starts interpreters, the other holds none
