@@ -132,11 +132,7 @@ class Lowering:
         """Give outputs and updated states their homes, by copies where nothing better is possible."""
         p = self.program
         made = {out: i for i, s in enumerate(self.steps) for out in s.outputs if out is not None}
-        last_read: dict[Value, int] = {}
-        for i, s in enumerate(self.steps):
-            for layout in s.inputs:
-                if layout is not None:
-                    last_read[layout.root] = i
+        last_read = self.last_reads()
         late: list[tuple[Layout, Value]] = []
         read_at_end = {self.layouts[v].root for v in p.outputs}
         for state, v in p.updates.items():
@@ -157,6 +153,10 @@ class Lowering:
                 self.copy(layout, target)
                 self.home[target] = slot
         self.update_by_copy(late)
+
+    def last_reads(self) -> dict[Value, int]:
+        """The last step that reads each root."""
+        return {layout.root: i for i, s in enumerate(self.steps) for layout in s.inputs if layout is not None}
 
     def takes_over(self, step: int, state: Value, root: Value) -> bool:
         """Whether the operation may write this output over the state that it reads."""
@@ -223,11 +223,7 @@ class Lowering:
 
     def in_place(self) -> dict[Value, Value]:
         """Outputs that take over the memory of an input that dies there: root -> root whose memory it is."""
-        last: dict[Value, int] = {}
-        for i, s in enumerate(self.steps):
-            for layout in s.inputs:
-                if layout is not None:
-                    last[layout.root] = i
+        last = self.last_reads()
         group: dict[Value, Value] = {}
         for i, s in enumerate(self.steps):
             op = PLAN_OPS[s.op]

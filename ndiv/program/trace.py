@@ -226,9 +226,9 @@ class _Extraction:
         self.taken = {v.name for v in p.inputs}
         for node in Tape.of(*[t for t in (*outputs, *(new for _, new in updates)) if isinstance(t, Tensor)]):
             p.eqns.append(self.eqn(node))
-        p.outputs = [self.operand(t, t.node, t.slot) if isinstance(t, Tensor) and t.node is not None
-                     else self.leaf(t) for t in outputs]
-        p.updates = {self.leaf(leaf): self.operand(new, new.node, new.slot) for leaf, new in updates}
+        p.outputs = [self.values[id(t.node), t.slot] if isinstance(t, Tensor) and t.node is not None else self.leaf(t)
+                     for t in outputs]
+        p.updates = {self.leaf(leaf): self.values[id(new.node), new.slot] for leaf, new in updates}
         return p, self.tensors
 
     def eqn(self, node: Node) -> Eqn:
@@ -249,9 +249,6 @@ class _Extraction:
             outs.append(out)
         self.alive.append(node)
         return Eqn(node.prim.name, inputs, dict(node.attrs), outs, _place(node.line))
-
-    def operand(self, t: Any, node: Node, slot: int) -> Value:
-        return self.values[id(node), slot]
 
     def leaf(self, t: Any) -> Value:
         """A Tensor that no op made, or an array."""

@@ -36,7 +36,7 @@ static int64_t gemm_even(int64_t total, int64_t most, int64_t unit) {
 }
 
 /* float32 and dense; an empty view may have any strides. */
-static int gemm_dense(const nd_view *v) { return v->dtype == ND_F32 && (nd_dense(v) || nd_size(v) == 0); }
+static int gemm_dense(const nd_view *v) { return nd_is(v, ND_F32); }
 
 static int32_t gemm_check(nd_call *c) {
     ND_REQUIRE(c->n_in == 4 && c->n_out == 2 && c->n_attr == 2, ND_EVALUE);

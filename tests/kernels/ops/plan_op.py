@@ -77,6 +77,16 @@ def agree(name, inputs, attrs, bound=None, threads=(1, 3), terms=False):
     return results[0]
 
 
+def on_threads(function):
+    """Checks that ``function`` gives the same bits on one thread and on three."""
+    results = []
+    for count in (1, 3):
+        with using(native.isa(), count):
+            results.append(function())
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
 def refused(name, inputs, outputs, attrs=()):
     with pytest.raises(ShapeError):
         call_op(name, inputs, outputs, attrs)

@@ -1,15 +1,11 @@
 """Convolution and its two gradients against NumPy in double, over one and two axes; the laws that bind the three."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
 from plan_op import agree, numbers, refused, run
 
 BOUND = 2e-6  # of the sum of absolute values: some roundings of 2^-24, each of a part of the sum

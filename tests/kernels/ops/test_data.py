@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_op import on_threads
 
 from ndiv.autograd import get
 from ndiv.autograd.ops.shape import Key
@@ -215,17 +216,6 @@ def test_argsort_is_stable_and_sorts(values):
     x = np.array(values, np.float32)
     order = run("argsort", [x], dim=0)
     np.testing.assert_array_equal(order, np.argsort(x, kind="stable"))
-
-def on_threads(function):
-    """What ``function`` gives on one thread and on three, which must be the same bits."""
-    lib = native._need()
-    before = lib.nd_threads()
-    try:
-        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
-    finally:
-        lib.nd_set_threads(before)
-    for one, three in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, three)
 
 
 def test_threads_change_nothing():

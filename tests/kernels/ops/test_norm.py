@@ -1,15 +1,11 @@
 """layer_norm, batch_norm and their gradients against NumPy in double; laws; what is refused."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from plan_op import agree, numbers, refused, run, same, using
 
 from ndiv.backends.call import call_op
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run, same, using
 
 EPS = {"eps": 1e-5}
 LAYER = [(1, 3), (5, 7), (3, 16), (66, 33), (2, 3, 24), (200, 100), (3000, 40), (8,), (0, 4)]

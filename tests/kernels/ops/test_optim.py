@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from plan_op import on_threads
 
 import ndiv
 from ndiv.backends import native
@@ -172,17 +173,6 @@ def test_in_place_exchanged_and_left_alone(name):
         outs = step(name, before, np.full(len(names), np.nan), NAN, name == "rmsprop")
     for a, b in zip(outs, [before[0], *before[2:]], strict=True):
         np.testing.assert_array_equal(a, b)
-
-def on_threads(function):
-    """What ``function`` gives on one thread and on three, which must be the same bits."""
-    lib = native._need()
-    before = lib.nd_threads()
-    try:
-        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
-    finally:
-        lib.nd_set_threads(before)
-    for one, three in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, three)
 
 
 def test_threads_change_nothing():

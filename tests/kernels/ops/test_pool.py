@@ -1,18 +1,14 @@
 """Pooling against NumPy, bit for bit: every size of window, ties, NaNs, padding; what is refused."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_op import agree, numbers, refused, run
 
 from ndiv.autograd import REGISTRY, Tensor
 from ndiv.autograd.ops.pool import max_pool1d
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run
 
 SIZES = [1, 2, 3, 4, 8, 16, 25]
 

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
+from plan_op import on_threads
 
 from ndiv.backends import kernels, native
 from ndiv.backends.call import call_op
@@ -45,17 +46,6 @@ def test_dropout_in_place():
     want = OP.reference(x, rng, 0.3, 0)
     call_op("dropout", [x, rng], [x], encode(OP, {"p": 0.3, "offset": 0}))
     np.testing.assert_array_equal(x, want)
-
-def on_threads(function):
-    """What ``function`` gives on one thread and on three, which must be the same bits."""
-    lib = native._need()
-    before = lib.nd_threads()
-    try:
-        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
-    finally:
-        lib.nd_set_threads(before)
-    for one, three in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, three)
 
 
 def test_threads_change_nothing():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_op import on_threads
 
 from ndiv.autograd import get
 from ndiv.backends import native
@@ -239,17 +240,6 @@ def test_sumsq_scale_says_when_a_step_must_be_left_out(value):
     for part in (PLAN_OPS["sumsq_scale"].reference(None, bad, max_norm=1.0),
                  PLAN_OPS["sumsq_scale"].reference(bad[1:], bad[:1], max_norm=1.0)):
         assert np.isnan(part[1])
-
-def on_threads(function):
-    """What ``function`` gives on one thread and on three, which must be the same bits."""
-    lib = native._need()
-    before = lib.nd_threads()
-    try:
-        results = [(lib.nd_set_threads(n), function())[1] for n in (1, 3)]
-    finally:
-        lib.nd_set_threads(before)
-    for one, three in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, three)
 
 
 def test_threads_change_nothing():

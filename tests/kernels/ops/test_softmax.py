@@ -1,17 +1,13 @@
 """softmax, log_softmax and their gradients against NumPy in double; laws; what is refused."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_op import agree, numbers, refused, run
 
 from ndiv.backends.call import call_op
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plan_op import agree, numbers, refused, run
 
 OPS = ("softmax", "log_softmax")
 SHAPES = [(1, 1), (5, 1), (3, 2), (7, 8), (40, 5), (33, 15), (2, 16), (3, 17), (2, 3, 24), (4, 100), (3, 720), (600, 96), (9,)]

@@ -1,14 +1,10 @@
 """rfft and irfft against NumPy's in double: any length, any layout; their laws; what is refused."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
 from plan_op import agree, numbers, refused, run
 
 LENGTHS = [*range(1, 34), 48, 49, 96, 97, 100, 121, 143, 168, 192, 250, 336, 360, 500, 512, 720, 721, 1009, 2000]
