@@ -169,7 +169,7 @@ static int32_t conv_read(const nd_call *c, int kind, conv_shape *s) {
     s->x = c->view[kind == CONV_INPUT ? 2 : 0];
     s->w = c->view[kind == CONV_WEIGHT ? 2 : 1];
     s->y = c->view[kind == CONV ? 2 : kind == CONV_INPUT ? 0 : 1];
-    ND_REQUIRE(rows_dense(c->view[2]), ND_ESIZE);
+    ND_REQUIRE(nd_dense(c->view[2]), ND_ESIZE);
     status = conv_read_shapes(c, s);
     ND_REQUIRE(status == ND_OK, status);
     s->taps = s->in;

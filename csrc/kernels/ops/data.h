@@ -51,7 +51,7 @@ static int64_t data_count(const nd_view *v) {
 /* A dense view of this dtype (any when negative) that holds `count` elements (any number when negative). */
 static int data_dense(const nd_view *v, int32_t dtype, int64_t count) {
     const int64_t n = data_count(v);
-    return n >= 0 && (n == 0 || nd_dense(v)) && (dtype < 0 || v->dtype == dtype) && (count < 0 || n == count);
+    return n >= 0 && nd_dense(v) && (dtype < 0 || v->dtype == dtype) && (count < 0 || n == count);
 }
 
 /* The product of dims first .. last - 1. Only for views that data_count accepts. */

@@ -18,11 +18,11 @@ static int32_t layer_norm_operands(nd_call *c, int main, int row, int per_row, i
     ND_REQUIRE(status == ND_OK, status);
     for (int i = row; i < row + per_row; i++) {
         const nd_view *v = c->view[i];
-        ND_REQUIRE(v->rank == x->rank && v->dims[v->rank - 1] == 1 && rows_dense(v), ND_ESIZE);
+        ND_REQUIRE(v->rank == x->rank && v->dims[v->rank - 1] == 1 && nd_dense(v), ND_ESIZE);
         for (int j = 0; j < v->rank - 1; j++) ND_REQUIRE(v->dims[j] == x->dims[j], ND_ESIZE);
     }
     for (int i = col; i < col + per_col; i++)
-        ND_REQUIRE(c->view[i]->rank == 1 && c->view[i]->dims[0] == c->k[1] && rows_dense(c->view[i]), ND_ESIZE);
+        ND_REQUIRE(c->view[i]->rank == 1 && c->view[i]->dims[0] == c->k[1] && nd_dense(c->view[i]), ND_ESIZE);
     ND_REQUIRE(c->n_attr == 1 && nd_attr_f64(c, 0) >= 0.0, ND_EVALUE);
     return ND_OK;
 }
@@ -30,7 +30,7 @@ static int32_t layer_norm_operands(nd_call *c, int main, int row, int per_row, i
 static int32_t op_layer_norm_prepare(nd_call *c) {
     int32_t status = rows_check(c, 3, 3, 1, 0);
     ND_REQUIRE(status == ND_OK, status);
-    ND_REQUIRE(nd_same_dims(c->view[0], c->view[3]) && rows_dense(c->view[3]), ND_ESIZE);
+    ND_REQUIRE(nd_same_dims(c->view[0], c->view[3]) && nd_dense(c->view[3]), ND_ESIZE);
     return layer_norm_operands(c, 0, 4, 2, 1, 2);
 }
 
@@ -60,7 +60,7 @@ static int32_t op_layer_norm_bwd_prepare(nd_call *c) {
     int32_t status = rows_check(c, 5, 3, 1, 0);
     ND_REQUIRE(status == ND_OK, status);
     ND_REQUIRE(nd_same_dims(c->view[0], c->view[1]) && nd_same_dims(c->view[0], c->view[5]), ND_ESIZE);
-    ND_REQUIRE(rows_dense(c->view[0]) && rows_dense(c->view[5]), ND_ESIZE);
+    ND_REQUIRE(nd_dense(c->view[0]) && nd_dense(c->view[5]), ND_ESIZE);
     status = layer_norm_operands(c, 1, 3, 2, 6, 2);
     ND_REQUIRE(status == ND_OK, status);
     status = layer_norm_operands(c, 1, 3, 2, 2, 1);

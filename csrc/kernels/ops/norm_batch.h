@@ -17,7 +17,7 @@ static int32_t batch_norm_operands(nd_call *c, int full) {
     ND_REQUIRE(x->rank >= 2, ND_ESIZE);
     for (int i = 0; i < c->n_in + c->n_out; i++) {
         const nd_view *v = c->view[i];
-        ND_REQUIRE(rows_dense(v), ND_ESIZE);
+        ND_REQUIRE(nd_dense(v), ND_ESIZE);
         if (i < full || i == c->n_in) ND_REQUIRE(nd_same_dims(v, x), ND_ESIZE);
         else ND_REQUIRE(v->rank == 1 && v->dims[0] == x->dims[1], ND_ESIZE);
     }

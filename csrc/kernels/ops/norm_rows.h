@@ -26,13 +26,6 @@ static inline int rows_product(const nd_view *v, int first, int end, int64_t *ou
     return 1;
 }
 
-/* nd_dense, where an empty view may have any strides in all its axes. */
-static int rows_dense(const nd_view *v) {
-    for (int i = 0; i < v->rank; i++)
-        if (v->dims[i] == 0) return 1;
-    return nd_dense(v);
-}
-
 /* As many operands and attributes as expected, every operand float32, but for those of `other` (bits), which the caller
    checks. */
 static int32_t rows_check(const nd_call *c, int n_in, int n_out, int min_attr, uint32_t other) {
@@ -51,7 +44,7 @@ static int32_t rows_check(const nd_call *c, int n_in, int n_out, int min_attr, u
 
 /* [*B, n] as rows x n. */
 static int32_t rows_of(const nd_view *v, int64_t *rows, int64_t *n) {
-    ND_REQUIRE(v->rank >= 1 && rows_dense(v), ND_ESIZE);
+    ND_REQUIRE(v->rank >= 1 && nd_dense(v), ND_ESIZE);
     ND_REQUIRE(rows_product(v, 0, v->rank - 1, rows), ND_ESIZE);
     *n = v->dims[v->rank - 1];
     return ND_OK;

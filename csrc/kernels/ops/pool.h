@@ -201,7 +201,7 @@ static int32_t op_max_pool1d_bwd_prepare(nd_call *c) {
     const int32_t status = rows_check(c, 2, 1, 3, 0);
     ND_REQUIRE(status == ND_OK, status);
     ND_REQUIRE(c->n_attr == 3, ND_EVALUE);
-    ND_REQUIRE(nd_same_dims(c->view[1], c->view[2]) && rows_dense(c->view[2]), ND_ESIZE);
+    ND_REQUIRE(nd_same_dims(c->view[1], c->view[2]) && nd_dense(c->view[2]), ND_ESIZE);
     return pool_shape(c, c->view[1], c->view[0], c->attr[2] != 0);
 }
 

@@ -59,10 +59,10 @@ static int32_t pool_check(nd_call *c, int dilated) {
     ND_REQUIRE(status == ND_OK, status);
     const nd_view *x = c->view[0];
     const int lead = x->rank - (int)c->attr[0];
-    ND_REQUIRE(rows_dense(x), ND_ESIZE);
+    ND_REQUIRE(nd_dense(x), ND_ESIZE);
     for (int i = c->n_in; i < c->n_in + c->n_out; i++) {
         const nd_view *v = c->view[i];
-        ND_REQUIRE(v->rank == x->rank && rows_dense(v), ND_ESIZE);
+        ND_REQUIRE(v->rank == x->rank && nd_dense(v), ND_ESIZE);
         for (int j = 0; j < lead; j++) ND_REQUIRE(v->dims[j] == x->dims[j], ND_ESIZE);
         for (int j = lead; j < x->rank; j++) ND_REQUIRE(v->dims[j] == axis[2 - (x->rank - j)].m, ND_ESIZE);
     }

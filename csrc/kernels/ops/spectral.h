@@ -53,7 +53,7 @@ static int32_t fft_read(const nd_call *c, int inverse, fft_shape *s) {
     const int64_t dim = c->attr[1], n = c->attr[0];
     ND_REQUIRE(c->n_attr == 2 && n >= 1 && n <= FFT_MOST, ND_EVALUE);
     ND_REQUIRE(reals->rank >= 1 && pairs->rank == reals->rank + 1 && pairs->dims[reals->rank] == 2, ND_ESIZE);
-    ND_REQUIRE(dim >= 0 && dim < reals->rank && rows_dense(y), ND_EVALUE);
+    ND_REQUIRE(dim >= 0 && dim < reals->rank && nd_dense(y), ND_EVALUE);
     s->inverse = inverse;
     s->n = n;
     s->bins = n / 2 + 1;
