@@ -30,6 +30,11 @@ static int32_t check_extent(int64_t rows, int64_t cols) {
 #else
 #define ND_UNROLL
 #endif
+#if defined(__clang__) || defined(__GNUC__)
+#define ND_PREFETCH(p) __builtin_prefetch(p) /* any address will do */
+#else
+#define ND_PREFETCH(p) ((void)(p))
+#endif
 
 typedef struct {
     vf r[ND_REGS];

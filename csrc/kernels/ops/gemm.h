@@ -21,6 +21,9 @@ typedef struct {
     char *scratch;
     const float *persist;
     int64_t tiles_m, tiles_n, tasks;
+    gemm_finish finish; /* of the whole output of item 0 */
+    int plain;          /* the accumulators are the output */
+    int direct;         /* items of one tile, read as they are */
 } gemm_job;
 
 /* What a worker has packed of V in its memory. */
@@ -44,11 +47,11 @@ typedef struct {
 /* Where batch item `item` of an operand starts. */
 static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
     int64_t at = 0;
-    for (int64_t i = axes - 1; i >= 0; i--) {
+    for (int64_t i = axes - 1; i > 0; i--) {
         at += item % v->dims[i] * v->strides[i];
         item /= v->dims[i];
     }
-    return at;
+    return axes > 0 ? at + item * v->strides[0] : 0;
 }
 
 /* One micro-tile at row i of the block at `row`, column j; acc: where the accumulators of the panel start. */
@@ -59,8 +62,15 @@ ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *cons
     t->start = first ? 0 : t->c;
     kernel[(mr - 1) * 4](t);
     if (!last || part->plain || part->turned) return;
-    const gemm_finish f = finish_at(&part->finish, row + i, j);
+    const gemm_finish f = finish_at(&part->finish, row + i, j, 0);
     gemm_finishes[f.act](&f, mr, width, t->c, t->c_ld);
+}
+
+/* Rows of the next tile of `left`. A last tile of few chains would wait for its own results: the last two share alike. */
+ND_INLINE int gemm_height(int64_t left, int nv) {
+    if (left <= GEMM_MR) return (int)left;
+    const int few = GEMM_CHAINS / nv < GEMM_MR ? GEMM_CHAINS / nv : GEMM_MR;
+    return left < GEMM_MR + few ? (int)((left / 2 + GEMM_GROUP - 1) / GEMM_GROUP * GEMM_GROUP) : GEMM_MR;
 }
 
 /* One block of k over rows row .. row + rows of a tile. For a long k panels of V are outside, so that one stays in the
@@ -80,13 +90,14 @@ static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t 
             float *acc = part->acc + (part->acc_ld ? row * part->acc_ld + j : 0);
             t.b = v + j / GEMM_NR * panel;
             t.last = (int)(width - (nv - 1) * ND_W);
-            for (int64_t i = i0; i < i1; i += GEMM_MR) {
+            int mr;
+            for (int64_t i = i0; i < i1; i += mr) {
+                mr = gemm_height(i1 - i, nv);
                 t.a = r + i / GEMM_GROUP * t.ag;
-                const int mr = i1 - i < GEMM_MR ? (int)(i1 - i) : GEMM_MR;
                 gemm_micro(&t, part, kernel, acc, row, i, mr, j, width, first, last);
             }
             if (!last || !part->turned) continue;
-            const gemm_finish f = finish_at(&part->finish, j, row);
+            const gemm_finish f = finish_at(&part->finish, j, row, 0);
             finish_transposed(&f, rows, width, acc, t.c_ld);
         }
     }
@@ -136,7 +147,8 @@ static void gemm_single(const int64_t *g, const gemm_part *part, gemm_worker *wo
         t.b = part->constant + part->j0 * k;
         t.bk = GEMM_NR;
         t.panel = k * GEMM_NR;
-        gemm_row_direct(t, part->cols, k + 1);
+        t.far = k * g[G_COLS] > ROW_NEAR;
+        gemm_row_columns(t, part->cols);
     } else if (g[G_PACK_V]) {
         for (int64_t p = 0; p == 0 || p < k; p += g[G_KC]) {
             t.k = k - p < g[G_KC] ? k - p : g[G_KC];
@@ -145,10 +157,11 @@ static void gemm_single(const int64_t *g, const gemm_part *part, gemm_worker *wo
             t.panel = t.k * GEMM_NR;
             t.x = part->r + p * g[G_RK];
             gemm_pack_b(t.k, part->cols, part->v + p * g[G_VK], g[G_VK], g[G_VN], packed);
-            gemm_row_direct(t, part->cols, t.k + 1);
+            gemm_row_columns(t, part->cols);
             t.first = 0;
         }
-    } else if (g[G_VN] == 1) gemm_row_direct(t, part->cols, part->cols > ROW_WIDE ? ROW_KC : k + 1);
+    } else if (g[G_VN] == 1 && g[G_COLS] > ROW_WIDE && k > 0) gemm_row_stream(t, part->cols);
+    else if (g[G_VN] == 1) gemm_row_columns(t, part->cols);
     else gemm_row_dots(&t, part->cols);
     if (!part->plain) gemm_finishes[part->finish.act](&part->finish, 1, part->cols, part->acc, part->cols);
 }
@@ -157,37 +170,53 @@ static void gemm_run_tile(const gemm_job *job, int64_t item, int64_t ti, int64_t
     const nd_call *c = job->call;
     const int64_t *g = c->k, i0 = ti * g[G_MT], j0 = tj * g[G_NT];
     const int turned = (int)g[G_TURNED], r = turned ? 1 : 0, v = turned ? 0 : 1;
-    const int64_t n = turned ? g[G_ROWS] : g[G_COLS], row = turned ? j0 : i0, col = turned ? i0 : j0;
-    const int64_t at = item * g[G_ROWS] * g[G_COLS];
-    const gemm_finish all = {
-        (float)nd_attr_f64(c, 1), (int)c->attr[0], n > 1 && c->view[2] ? (const float *)job->data[2] : 0,
-        c->view[3] ? (const float *)job->data[3] + at : 0, n == 1 && c->view[2] ? (const float *)job->data[2] : 0,
-        (float *)job->data[4] + at, c->view[5] ? (float *)job->data[5] + at : 0, n};
-    gemm_part part = {0};
+    const int64_t n = job->finish.ld, row = turned ? j0 : i0, col = turned ? i0 : j0;
+    gemm_part part = {.rows = g[G_ROWS] - i0 < g[G_MT] ? g[G_ROWS] - i0 : g[G_MT],
+                      .cols = g[G_COLS] - j0 < g[G_NT] ? g[G_COLS] - j0 : g[G_NT],
+                      .j0 = j0, .tj = tj, .acc = (float *)(worker->scratch + g[G_ACC_AT]),
+                      .acc_ld = g[G_KC] < g[G_K] ? g[G_NT] : 0, .turned = turned && !g[G_SINGLE], .plain = job->plain};
     part.r = (const float *)job->data[r] + gemm_offset(c->view[r], g[G_AXES], item) + i0 * g[G_RM];
     part.v = (const float *)job->data[v] + gemm_offset(c->view[v], g[G_AXES], item) + j0 * g[G_VN];
     if (g[G_PERSIST]) part.constant = job->persist + (g[G_COPIES] > 1 ? item * round_up(n, GEMM_NR) * g[G_K] : 0);
-    part.rows = g[G_ROWS] - i0 < g[G_MT] ? g[G_ROWS] - i0 : g[G_MT];
-    part.cols = g[G_COLS] - j0 < g[G_NT] ? g[G_COLS] - j0 : g[G_NT];
-    part.j0 = j0;
-    part.tj = tj;
-    part.acc = (float *)(worker->scratch + g[G_ACC_AT]);
-    part.acc_ld = g[G_KC] < g[G_K] ? g[G_NT] : 0;
-    part.finish = finish_at(&all, row, col);
-    part.turned = turned && !g[G_SINGLE];
-    part.plain = finish_nothing(&all) && !part.turned;
+    part.finish = finish_at(&job->finish, row, col, item * g[G_ROWS] * g[G_COLS]);
     if (g[G_SINGLE]) gemm_single(g, &part, worker);
     else gemm_blocks(g, &part, worker);
+}
+
+/* Items of one tile each whose factors are read as they are: attention's and other small products. */
+static void gemm_items(const gemm_job *job, int64_t item, int64_t count) {
+    const nd_call *c = job->call;
+    const int64_t *g = c->k, n = job->finish.ld, width = round_up(n, GEMM_NR);
+    const float *a = job->data[0], *b = g[G_PERSIST] ? job->persist : job->data[1];
+    gemm_part part = {.rows = g[G_ROWS], .cols = n, .finish = job->finish, .plain = 1};
+    gemm_tile t = {.ag = GEMM_GROUP * g[G_RM], .ar = g[G_RM], .ak = g[G_RK], .bk = g[G_PERSIST] ? GEMM_NR : g[G_VK],
+                   .k = g[G_K]};
+    part.finish.out += item * part.rows * n;
+    for (const int64_t end = item + count; item < end; item++, part.finish.out += part.rows * n) {
+        t.a = a + gemm_offset(c->view[0], g[G_AXES], item);
+        t.b = b + (!g[G_PERSIST] ? gemm_offset(c->view[1], g[G_AXES], item) : g[G_COPIES] > 1 ? item * width * t.k : 0);
+        gemm_sweep(t, &part, 0, part.rows, g[G_PERSIST] ? t.k * GEMM_NR : GEMM_NR, 1, 1);
+    }
 }
 
 static void gemm_task(void *context, int64_t task, int worker) {
     const gemm_job *job = context;
     const int64_t tiles = job->tiles_m * job->tiles_n, total = job->call->k[G_ITEMS] * tiles;
-    const int64_t each = total / job->tasks, more = total % job->tasks;
-    const int64_t start = task * each + (task < more ? task : more), end = start + each + (task < more);
+    const int64_t each = total / job->tasks, more = total % job->tasks, start = task * each + (task < more ? task : more);
+    int64_t item = start / tiles, tj = start % tiles / job->tiles_m, ti = start % job->tiles_m;
+    if (job->direct) {
+        gemm_items(job, start, each + (task < more));
+        return;
+    }
     gemm_worker state = {job->scratch + worker * job->call->k[G_WORKER], 0, -1};
-    for (int64_t i = start; i < end; i++)
-        gemm_run_tile(job, i / tiles, i % tiles % job->tiles_m, i % tiles / job->tiles_m, &state);
+    for (int64_t left = each + (task < more); left > 0; left--) {
+        gemm_run_tile(job, item, ti, tj, &state);
+        if (++ti < job->tiles_m) continue;
+        ti = 0;
+        if (++tj < job->tiles_n) continue;
+        tj = 0;
+        item++;
+    }
 }
 
 static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {
@@ -195,7 +224,13 @@ static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, c
     if (nd_size(c->view[4]) == 0) return ND_OK;
     gemm_job job = {.call = c, .data = data, .scratch = scratch, .persist = persist, .tasks = 1,
                     .tiles_m = (g[G_ROWS] + g[G_MT] - 1) / g[G_MT], .tiles_n = (g[G_COLS] + g[G_NT] - 1) / g[G_NT]};
-    const int64_t total = g[G_ITEMS] * job.tiles_m * job.tiles_n;
+    const int64_t total = g[G_ITEMS] * job.tiles_m * job.tiles_n, n = g[G_TURNED] ? g[G_ROWS] : g[G_COLS];
+    const float *bias = c->view[2] ? data[2] : 0;
+    job.finish = (gemm_finish){(float)nd_attr_f64(c, 1), (int)c->attr[0], n > 1 ? bias : 0, c->view[3] ? data[3] : 0,
+                               n == 1 ? bias : 0, data[4], c->view[5] ? data[5] : 0, n};
+    job.plain = finish_nothing(&job.finish) && !(g[G_TURNED] && !g[G_SINGLE]);
+    job.direct = job.plain && !g[G_TURNED] && !g[G_SINGLE] && !g[G_PACK_R] && !g[G_PACK_V] && g[G_KC] >= g[G_K] &&
+                 job.tiles_m * job.tiles_n == 1 && g[G_ROWS] <= GEMM_MC;
     const double work = (double)g[G_ITEMS] * (double)g[G_ROWS] * (double)g[G_COLS] * (double)(g[G_K] + 8);
     if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < 4 * c->threads ? total : 4 * c->threads;
     if (job.tasks == 1) gemm_task(&job, 0, 0);

@@ -9,9 +9,9 @@ typedef struct {
     int64_t ld;                 /* of addend, out and pre */
 } gemm_finish;
 
-/* For the tile that starts at this row and column of f's. */
-static gemm_finish finish_at(const gemm_finish *f, int64_t row, int64_t col) {
-    const int64_t at = row * f->ld + col;
+/* For the tile that starts at this row and column, `more` elements behind f's. */
+static gemm_finish finish_at(const gemm_finish *f, int64_t row, int64_t col, int64_t more) {
+    const int64_t at = row * f->ld + col + more;
     gemm_finish g = *f;
     g.out += at;
     if (g.pre) g.pre += at;
@@ -62,7 +62,7 @@ static void finish_transposed(const gemm_finish *f, int64_t cols, int64_t rows, 
                 x[q] = q < width ? load_left(acc + (j + q) * acc_ld + i, height) : vf_set1(0.0f);
             vf_transpose(x, y);
             for (int q = 0; q < ND_W; q++) vf_store(block + q * ND_W, y[q]);
-            const gemm_finish g = finish_at(f, i, j);
+            const gemm_finish g = finish_at(f, i, j, 0);
             gemm_finishes[g.act](&g, height, width, block, ND_W);
         }
 }

@@ -15,7 +15,11 @@ enum { GEMM_MR = 8, GEMM_NV = 3 };
 #else
 enum { GEMM_MR = 4, GEMM_NV = 2 };
 #endif
-enum { GEMM_NR = GEMM_NV * ND_W, GEMM_GROUP = 4 };
+enum {
+    GEMM_NR = GEMM_NV * ND_W,
+    GEMM_GROUP = 4,
+    GEMM_CHAINS = 8, /* accumulators that keep the multipliers busy while each waits for its own last sum */
+};
 
 typedef struct {
     const float *a, *b;

@@ -14,7 +14,8 @@ enum {
     GEMM_MC = 240,             /* rows of R that are packed at once; a multiple of every GEMM_MR */
     GEMM_MT = 960,             /* most rows of a tile, */
     GEMM_NT = 480,             /* and columns */
-    GEMM_SINGLE_NT = 512,      /* columns of a tile of one row */
+    GEMM_SINGLE_NT = 256,      /* columns of a tile of one row, */
+    GEMM_SINGLE_MOST = 4096,   /* with one thread */
     GEMM_WORK = 500000,        /* multiply-adds below which nothing is split over threads */
     GEMM_MOST_WORKERS = 1024,
 };
@@ -149,7 +150,7 @@ static void gemm_tiles(nd_call *c) {
     g[G_PACK_R] = !g[G_SINGLE] && (reused || (g[G_RK] != 1 && g[G_RM] != 1));
     g[G_KC] = k <= GEMM_K_WHOLE || (g[G_SINGLE] && !g[G_PACK_V]) ? k : gemm_even(k, GEMM_KC, 16);
     if (k == 0) g[G_KC] = 1; /* loops step by it */
-    if (g[G_SINGLE]) most_cols = GEMM_SINGLE_NT;
+    if (g[G_SINGLE]) most_cols = c->threads > 1 ? GEMM_SINGLE_NT : GEMM_SINGLE_MOST;
     if (c->threads > 1 && g[G_ITEMS] < 2 * c->threads) { /* a tile for each */
         int64_t *most = cols > rows ? &most_cols : &most_rows;
         const int64_t share = most == &most_cols ? gemm_share(cols, c->threads, GEMM_NR)

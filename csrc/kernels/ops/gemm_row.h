@@ -4,7 +4,15 @@
  *   columns adjacent (row-major, or packed panels)   the columns are the lanes; wide rows in blocks
  *   k adjacent (a layer's weight)                    blocks of ND_W rows, transposed in registers, are the lanes */
 
-enum { ROW_NV = 8, ROW_KC = 32, ROW_GROUPS = 2, ROW_WIDE = 512 };
+enum {
+    ROW_NV = 8,
+    ROW_GROUPS = 2,
+    ROW_WIDE = 512,         /* columns from which on rows are read whole, a few at a time, */
+    ROW_STEP = 4,           /* this many, */
+    ROW_SWEEP = 2,          /* and this many vectors of each */
+    ROW_NEAR = 128 * 1024,  /* elements of packed B that stay in a near cache: what is more is asked for ahead, */
+    ROW_AHEAD = 64,         /* this many elements */
+};
 
 typedef struct {
     const float *x, *b;
@@ -15,10 +23,11 @@ typedef struct {
     int64_t bn;    /* stride of columns, when they are not adjacent */
     float *y;
     int first;     /* y starts at 0, and not at what it holds */
+    int far;       /* B comes from a far cache */
 } gemm_row;
 
-/* nv vectors of columns from j on; part: the last one has `last` columns. */
-ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int part, int last) {
+/* nv vectors of columns from j on; part: the last one has `last` columns; far: asks for B ahead. */
+ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int part, int last, const int far) {
     vf acc[ROW_NV];
     const float *at[ROW_NV];
     ND_UNROLL
@@ -34,6 +43,7 @@ ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int
         ND_UNROLL
         for (int v = 0; v < nv; v++) {
             const float *p = at[v] + k * t->bk;
+            if (far) ND_PREFETCH(p + ROW_AHEAD);
             acc[v] = vf_fma(s, part && v == nv - 1 ? vf_load_part(p, last) : vf_load(p), acc[v]);
         }
     }
@@ -46,25 +56,62 @@ ND_INLINE void row_vectors(const gemm_row *t, int64_t j, const int nv, const int
 
 #define ROW_COUNTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #define ROW_DEFINE(nv) \
-    static void row_##nv(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 0, last); } \
-    static void row_##nv##_part(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 1, last); }
+    static void row_##nv(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 0, last, 0); } \
+    static void row_##nv##_part(const gemm_row *t, int64_t j, int last) { row_vectors(t, j, nv, 1, last, 0); }
 #define ROW_ENTRY(nv) {row_##nv, row_##nv##_part},
 ROW_COUNTS(ROW_DEFINE)
 static void (*const row_blocks[ROW_NV][2])(const gemm_row *, int64_t, int) = {ROW_COUNTS(ROW_ENTRY)};
 
-/* Adjacent columns. step: rows of B in one go. */
-static void gemm_row_direct(gemm_row t, int64_t n, int64_t step) {
-    const int64_t k = t.k;
-    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += step) {
-        t.k = k - k0 < step ? k - k0 : step;
-        for (int64_t j = 0; j < n; j += ROW_NV * ND_W) { /* at once, since each column is one slow chain */
-            const int64_t width = n - j < ROW_NV * ND_W ? n - j : ROW_NV * ND_W;
-            const int nv = (int)((width + ND_W - 1) / ND_W);
-            row_blocks[nv - 1][width % ND_W != 0](&t, j, (int)(width - (nv - 1) * ND_W));
+static void row_far(const gemm_row *t, int64_t j) { row_vectors(t, j, ROW_NV, 0, ND_W, 1); }
+
+/* Adjacent columns, ROW_NV vectors at once, since each column is one slow chain. */
+static void gemm_row_columns(gemm_row t, int64_t n) {
+    for (int64_t j = 0; j < n; j += ROW_NV * ND_W) {
+        const int64_t width = n - j < ROW_NV * ND_W ? n - j : ROW_NV * ND_W;
+        const int nv = (int)((width + ND_W - 1) / ND_W);
+        if (t.far && width == ROW_NV * ND_W) row_far(&t, j);
+        else row_blocks[nv - 1][width % ND_W != 0](&t, j, (int)(width - (nv - 1) * ND_W));
+    }
+}
+
+/* `rows` rows of adjacent columns, added to y (first: stored). */
+ND_INLINE void row_sweep(const gemm_row *t, int64_t n, const int rows, const int first) {
+    vf s[ROW_STEP];
+    ND_UNROLL
+    for (int i = 0; i < rows; i++) s[i] = vf_set1(t->x[i * t->xs]);
+    int64_t j = 0;
+    for (; j + ROW_SWEEP * ND_W <= n; j += ROW_SWEEP * ND_W) {
+        vf acc[ROW_SWEEP];
+        ND_UNROLL
+        for (int v = 0; v < ROW_SWEEP; v++) acc[v] = first ? vf_set1(0.0f) : vf_load(t->y + j + v * ND_W);
+        ND_UNROLL
+        for (int i = 0; i < rows; i++) {
+            ND_UNROLL
+            for (int v = 0; v < ROW_SWEEP; v++) acc[v] = vf_fma(s[i], vf_load(t->b + i * t->bk + j + v * ND_W), acc[v]);
         }
+        ND_UNROLL
+        for (int v = 0; v < ROW_SWEEP; v++) vf_store(t->y + j + v * ND_W, acc[v]);
+    }
+    for (; j < n; j += ND_W) {
+        const int left = n - j < ND_W ? (int)(n - j) : ND_W;
+        vf acc = first ? vf_set1(0.0f) : load_left(t->y + j, left);
+        for (int i = 0; i < rows; i++) acc = vf_fma(s[i], load_left(t->b + i * t->bk + j, left), acc);
+        store_left(t->y + j, acc, left);
+    }
+}
+
+/* Wide rows of adjacent columns from a far cache: read along the rows. */
+static void gemm_row_stream(gemm_row t, int64_t n) {
+    for (int64_t k = t.k; k > 0;) {
+        const int rows = k < ROW_STEP ? 1 : ROW_STEP;
+        if (t.first && rows == 1) row_sweep(&t, n, 1, 1);
+        else if (t.first) row_sweep(&t, n, ROW_STEP, 1);
+        else if (rows == 1) row_sweep(&t, n, 1, 0);
+        else row_sweep(&t, n, ROW_STEP, 0);
         t.first = 0;
-        t.x += step * t.xs;
-        t.b += step * t.bk;
+        t.x += rows * t.xs;
+        t.b += rows * t.bk;
+        k -= rows;
     }
 }
 
