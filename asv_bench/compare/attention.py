@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cores import settle
 
 from ndiv.backends import native
 from ndiv.backends.call import call_op
@@ -71,7 +72,7 @@ def theirs(shape: tuple[int, ...], causal: bool, backward: bool) -> Callable[[],
     return run
 
 
-def medians(runs: list[Callable[[], Any]], seconds: float = 0.6) -> list[float]:
+def medians(runs: list[Callable[[], Any]], threads: int, seconds: float = 0.6) -> list[float]:
     """Median times of runs, interleaved; at least seven rounds."""
     for run in runs:
         run()
@@ -80,8 +81,10 @@ def medians(runs: list[Callable[[], Any]], seconds: float = 0.6) -> list[float]:
         run()
     once = time.perf_counter() - start
     times: list[list[float]] = [[] for _ in runs]
-    for _ in range(max(7, min(300, int(seconds / once)))):
+    for _ in range(7 if threads > 1 else max(7, min(300, int(seconds / once)))):
         for run, mine in zip(runs, times, strict=True):
+            if threads > 1:
+                settle(run, threads)
             start = time.perf_counter()
             run()
             mine.append(time.perf_counter() - start)
@@ -99,8 +102,8 @@ def compare_times() -> None:
         for shape, causal in [*((s, False) for s in SHAPES), *((s, True) for s in CAUSAL)]:
             b, h, n, d = shape
             flops = 4.0 * b * h * n * n * d
-            f, pf = medians([ours(shape, causal, False), theirs(shape, causal, False)])
-            t, pt = medians([ours(shape, causal, True), theirs(shape, causal, True)])
+            f, pf = medians([ours(shape, causal, False), theirs(shape, causal, False)], threads)
+            t, pt = medians([ours(shape, causal, True), theirs(shape, causal, True)], threads)
             print(f"{threads:7}  {b:5} {h:5} {n:6} {d:5} {causal!s:6} {f * 1e6:12.1f} {flops / f / 1e9:8.1f} {pf / f:6.2f}"
                   f" {t * 1e6:18.1f} {3.5 * flops / t / 1e9:8.1f} {pt / t:6.2f}", flush=True)
 

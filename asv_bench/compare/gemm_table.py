@@ -30,9 +30,11 @@ if OPTIONS.isa == "avx2":  # before NumPy and PyTorch are loaded
 
 import numpy as np  # noqa: E402
 
+from cores import settle  # noqa: E402
+
 from ndiv.backends import native  # noqa: E402
 
-ROUNDS, SAMPLE, SETTLE = 15, 2e-3, 0.02  # of each; seconds that one sample takes at least; seconds of rest before it
+ROUNDS, SAMPLE = 15, 2e-3  # of each, and seconds that one sample takes at least
 # with one thread its own time, which other programs on the machine do not lengthen
 clock = time.thread_time if OPTIONS.threads == 1 else time.perf_counter
 
@@ -126,9 +128,8 @@ def measure(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
     slow = all(n == 1 for n in counts.values())
     for _ in range(5 if slow else ROUNDS):
         for name, run in runs.items():
-            if OPTIONS.threads > 1:  # the other library's threads go on waiting in loops for a while after their last work
-                time.sleep(SETTLE)
-                run()
+            if OPTIONS.threads > 1:
+                settle(run, OPTIONS.threads)
             start = clock()
             for _ in range(counts[name]):
                 run()

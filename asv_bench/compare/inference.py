@@ -1,10 +1,10 @@
 """Prints batch-1 inference, from Python call to result, beside ONNX Runtime and OpenVINO.
 
-    python asv_bench/compare/inference.py [--threads 2] [--length 96] [--rounds 300] [MODEL ...]
+    python asv_bench/compare/inference.py [--threads 2] [--length 96] [--rounds 12] [MODEL ...]
 
 Needs torch and neuralforecast (see tests/peers), and onnx, onnxruntime, openvino. The peers run neuralforecast's own module,
-exported to ONNX, in float32; ndiv runs the file that ``model.export`` writes. One process, interleaved rounds, medians, all
-with the same number of threads. Quote the ratios: the times are this machine's.
+exported to ONNX, in float32; ndiv runs the file that ``model.export`` writes. One process, rounds of a block of calls of
+each in turn, medians, all with the same number of threads. Quote the ratios: the times are this machine's.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("models", nargs="*", default=["NLinear", "DLinear", "MLP", "NHITS"])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--length", type=int, default=96)
-parser.add_argument("--rounds", type=int, default=300)
+parser.add_argument("--rounds", type=int, default=12)
 args = parser.parse_args()
 os.environ["NDIV_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
 warnings.filterwarnings("ignore")
 logging.disable(logging.CRITICAL)
 
 import numpy as np  # noqa: E402
+from cores import settle  # noqa: E402
 
-H = 24
+H, BLOCK = 24, 30
 
 
 def ours(name: str, folder: str, y: np.ndarray) -> Callable[[], object]:
@@ -96,11 +97,12 @@ def compare(name: str) -> None:
                 runs[label] = make(path, y)
             except Exception as cause:  # DLinear's average pooling of a matrix is not valid ONNX
                 print(f"{name:10}  {label} cannot run the exported file: {str(cause).splitlines()[0][:60]}")
-        for _ in range(20):
-            for f in runs.values():
-                f()
-        times = [[timed(f) for f in runs.values()] for _ in range(args.rounds)]
-    medians = dict(zip(runs, (statistics.median(column) * 1e6 for column in zip(*times, strict=True)), strict=True))
+        times: dict[str, list[float]] = {label: [] for label in runs}
+        for _ in range(args.rounds):
+            for label, f in runs.items():
+                settle(f, args.threads)
+                times[label] += [timed(f) for _ in range(BLOCK)]
+    medians = {label: statistics.median(column) * 1e6 for label, column in times.items()}
     best = min((t for label, t in medians.items() if label != "ndiv"), default=float("nan"))
     print(f"{name:10}" + "".join(f"  {label} {t:8.1f} us" for label, t in medians.items())
           + f"   {best / medians['ndiv']:6.2f} times faster than the best")

@@ -1,10 +1,10 @@
 """Prints a training step of each model beside the same model in bare PyTorch.
 
-    python asv_bench/compare/train_step.py [--threads 2] [--length 96] [--rounds 30] [MODEL ...]
+    python asv_bench/compare/train_step.py [--threads 2] [--length 96] [--rounds 8] [MODEL ...]
 
 Needs torch and neuralforecast (see tests/peers). Both: batch 32, h = 24, forward, MAE, backward, AdamW; the peer is
-neuralforecast's own module without its trainer, with subnormals flushed, which is its best. One process, interleaved
-rounds, medians. Quote the ratios: the times are this machine's.
+neuralforecast's own module without its trainer, with subnormals flushed, which is its best. One process, rounds of a
+block of steps of each in turn, medians. Quote the ratios: the times are this machine's.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("models", nargs="*", default=["NLinear", "DLinear", "MLP", "NHITS"])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--length", type=int, default=96)
-parser.add_argument("--rounds", type=int, default=30)
+parser.add_argument("--rounds", type=int, default=8)
 parser.add_argument("--memory", action="store_true", help="peak resident memory of a run of each, in processes of their own")
 args = parser.parse_args()
 os.environ["NDIV_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
 
 import numpy as np  # noqa: E402
+from cores import settle  # noqa: E402
 
-H, B = 24, 32
+H, B, BLOCK = 24, 32, 15
 
 
 def data() -> dict[str, np.ndarray]:
@@ -81,10 +82,12 @@ def timed(f: Callable[[], object]) -> float:
 
 def compare(name: str) -> None:
     a, b = ours(name), peer(name)
-    for _ in range(5):
-        a(), b()
-    pairs = [(timed(a), timed(b)) for _ in range(args.rounds)]
-    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(args.rounds):
+        for run, column in zip((a, b), times, strict=True):
+            settle(run, args.threads)
+            column += [timed(run) for _ in range(BLOCK)]
+    mine, theirs = (statistics.median(column) for column in times)
     print(f"{name:10} ndiv {mine * 1e6:10.1f} us   PyTorch {theirs * 1e6:10.1f} us   {theirs / mine:6.2f} times faster")
 
 

@@ -11,7 +11,8 @@
  * A worker without a region spins for a while (longer when regions have lately come in quick succession), then sleeps
  * on a condition variable. Threads are made when first needed, are never more than nd_threads() - 1, run with signals
  * blocked and in the caller's floating-point state, and end when nd_set_threads leaves no seat for them. After a fork
- * the child starts without any and makes its own. On Windows there is one thread so far: everything runs in place. */
+ * the child starts without any and makes its own. On Linux a worker keeps off the core that its owner runs on: the
+ * scheduler may put a woken thread beside the one that woke it and leave both there for milliseconds. On Windows there is one thread so far: everything runs in place. */
 #define _GNU_SOURCE
 #define _DARWIN_C_SOURCE
 #include "pool.h"
@@ -65,6 +66,7 @@ enum {
     STACK = 1 << 20,
     SPIN_MAX = 50000, /* nanoseconds */
     SPIN_MIN = 4000,
+    SPIN_OWNER = 2000000, /* an owner that sleeps is woken beside the worker that wakes it, and they share a core for a while */
     PAUSES = 64,      /* between two looks at the clock */
 };
 
@@ -77,6 +79,7 @@ static int created;    /* threads alive; changed under the lock */
 static int sleepers;   /* changed under the lock */
 static int refused;    /* the system gave no more threads: not asked again until nd_set_threads */
 static int cores;      /* 0: not asked yet */
+static int owner_core; /* where the latest region began */
 /* The region; written by its owner while nobody is inside. */
 static struct {
     task_fn fn;
@@ -107,6 +110,45 @@ static int64_t now(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* The core that this thread runs on, or -1. */
+static int this_core(void) {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+#ifdef __linux__
+
+/* Takes the owner's core out of those that this thread may use; `all` keeps what they were. 0 when there is no other. */
+static int leave_core(cpu_set_t *all, cpu_set_t *others) {
+    const int core = LOAD(owner_core);
+    if (core < 0 || core >= CPU_SETSIZE || sched_getaffinity(0, sizeof *all, all) || !CPU_ISSET(core, all)) return 0;
+    *others = *all;
+    CPU_CLR(core, others);
+    return CPU_COUNT(others) > 0 && !sched_setaffinity(0, sizeof *others, others);
+}
+
+/* Gives them back, unless somebody has chosen others for this thread meanwhile. */
+static void allow_cores(const cpu_set_t *all, const cpu_set_t *others) {
+    cpu_set_t now;
+    if (!sched_getaffinity(0, sizeof now, &now) && CPU_EQUAL(&now, others)) sched_setaffinity(0, sizeof *all, all);
+}
+
+/* Goes to another core when this one is the owner's. */
+static void step_aside(void) {
+    cpu_set_t all, others;
+    const int core = this_core();
+    if (core >= 0 && core == LOAD(owner_core) && leave_core(&all, &others)) allow_cores(&all, &others);
+}
+
+#else
+
+static void step_aside(void) {}
+
+#endif
+
 static void work(int number) {
     const int64_t tasks = job.tasks;
     const int before = own_number;
@@ -130,6 +172,7 @@ static int join(uint32_t *seen) {
     while (calls(s, *seen)) {
         if (!__atomic_compare_exchange_n(&state, &s, s - SEAT + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
         *seen = (uint32_t)(s >> REGION);
+        step_aside();
         nd_fp_set(job.fp);
         work((int)((s & SEATS) / SEAT));
         s = __atomic_sub_fetch(&state, 1, __ATOMIC_ACQ_REL);
@@ -154,6 +197,7 @@ static void spin(uint32_t seen, int64_t start, int64_t budget) {
             relax();
         }
         sched_yield();
+        step_aside();
         const uint32_t latest = (uint32_t)(LOAD(state) >> REGION);
         if (latest != region) start = now();
         region = latest;
@@ -163,6 +207,10 @@ static void spin(uint32_t seen, int64_t start, int64_t budget) {
 /* Sleeps until a region calls. 0 when this thread is one too many and ends. */
 static int sleep_until_called(uint32_t seen) {
     int stay = 1;
+#ifdef __linux__
+    cpu_set_t all, others;
+    const int left = leave_core(&all, &others);
+#endif
     pthread_mutex_lock(&lock);
     __atomic_add_fetch(&sleepers, 1, __ATOMIC_SEQ_CST); /* before the look at the state: the owner looks the other way round */
     while (!calls(LOAD_SEQ(state), seen)) {
@@ -175,6 +223,9 @@ static int sleep_until_called(uint32_t seen) {
     }
     __atomic_sub_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&lock);
+#ifdef __linux__
+    if (left) allow_cores(&all, &others);
+#endif
     return stay;
 }
 
@@ -255,7 +306,7 @@ static void close_region(void) {
         for (int i = 0; i < PAUSES && ((s = LOAD(state)) & ACTIVE); i++) relax();
         if (!(s & ACTIVE)) return;
         sched_yield();
-        if (now() - start < SPIN_MAX) continue;
+        if (now() - start < SPIN_OWNER) continue;
         __atomic_or_fetch(&state, (uint64_t)WAITING, __ATOMIC_SEQ_CST);
         pthread_mutex_lock(&lock);
         while ((s = LOAD_SEQ(state)) & ACTIVE) pthread_cond_wait(&done, &lock);
@@ -277,6 +328,7 @@ void nd_parallel(int64_t tasks, task_fn fn, void *context) {
     job.context = context;
     job.tasks = tasks;
     job.fp = nd_fp_get();
+    STORE(owner_core, this_core());
     __atomic_store_n(&next_task, 0, __ATOMIC_RELAXED);
     const uint64_t region = (LOAD(state) >> REGION) + 1;
     __atomic_store_n(&state, region << REGION | (uint64_t)seats * SEAT, __ATOMIC_SEQ_CST);
