@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cores import settle
+from cores import settled
 
 from ndiv.backends import native
 from ndiv.backends.call import call_op
@@ -83,11 +84,10 @@ def medians(runs: list[Callable[[], Any]], threads: int, seconds: float = 0.6) -
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(7 if threads > 1 else max(7, min(300, int(seconds / once)))):
         for run, mine in zip(runs, times, strict=True):
-            if threads > 1:
-                settle(run, threads)
-            start = time.perf_counter()
-            run()
-            mine.append(time.perf_counter() - start)
+            with settled(run, threads) if threads > 1 else nullcontext():
+                start = time.perf_counter()
+                run()
+                mine.append(time.perf_counter() - start)
     return [statistics.median(t) for t in times]
 
 

@@ -15,6 +15,7 @@ import statistics
 import struct
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 PARSER = argparse.ArgumentParser()
@@ -29,8 +30,7 @@ if OPTIONS.isa == "avx2":  # before NumPy and PyTorch are loaded
                       ATEN_CPU_CAPABILITY="avx2")
 
 import numpy as np  # noqa: E402
-
-from cores import settle  # noqa: E402
+from cores import settled  # noqa: E402
 
 from ndiv.backends import native  # noqa: E402
 
@@ -126,14 +126,13 @@ def measure(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
         counts[name] = max(1, int(SAMPLE / max(clock() - start, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     slow = all(n == 1 for n in counts.values())
-    for _ in range(5 if slow else ROUNDS):
+    for _ in range(5 if slow or OPTIONS.threads > 1 else ROUNDS):
         for name, run in runs.items():
-            if OPTIONS.threads > 1:
-                settle(run, OPTIONS.threads)
-            start = clock()
-            for _ in range(counts[name]):
-                run()
-            times[name].append((clock() - start) / counts[name])
+            with settled(run, OPTIONS.threads) if OPTIONS.threads > 1 else nullcontext():
+                start = clock()
+                for _ in range(counts[name]):
+                    run()
+                times[name].append((clock() - start) / counts[name])
     return {name: statistics.median(t) for name, t in times.items()}
 
 

@@ -29,9 +29,9 @@ warnings.filterwarnings("ignore")
 logging.disable(logging.CRITICAL)
 
 import numpy as np  # noqa: E402
-from cores import settle  # noqa: E402
+from cores import settled  # noqa: E402
 
-H, BLOCK = 24, 30
+H, BLOCK = 24, 100
 
 
 def ours(name: str, folder: str, y: np.ndarray) -> Callable[[], object]:
@@ -100,8 +100,8 @@ def compare(name: str) -> None:
         times: dict[str, list[float]] = {label: [] for label in runs}
         for _ in range(args.rounds):
             for label, f in runs.items():
-                settle(f, args.threads)
-                times[label] += [timed(f) for _ in range(BLOCK)]
+                with settled(f, args.threads):
+                    times[label] += [timed(f) for _ in range(BLOCK)]
     medians = {label: statistics.median(column) * 1e6 for label, column in times.items()}
     best = min((t for label, t in medians.items() if label != "ndiv"), default=float("nan"))
     print(f"{name:10}" + "".join(f"  {label} {t:8.1f} us" for label, t in medians.items())

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from cores import settle
+from cores import settled
 
 import ndiv
 from ndiv.backends import threadpool
@@ -85,8 +85,8 @@ def answer() -> None:
         key = (cell, int(inputs))
         if key not in runs:
             runs[key] = with_torch(*key)
-        settle(runs[key], int(threads))
-        print(seconds(runs[key]), flush=True)
+        with settled(runs[key], int(threads)):
+            print(seconds(runs[key]), flush=True)
 
 
 def main(rounds: int) -> None:
@@ -107,10 +107,10 @@ def main(rounds: int) -> None:
                 other.stdin.write(f"{cell} {inputs} {threads}\n")
                 other.stdin.flush()
                 default = float(other.stdout.readline())
-                settle(ours, threads)
-                mine = seconds(ours)
-                settle(theirs, threads)
-                times.append((mine, seconds(theirs), default))
+                with settled(ours, threads):
+                    mine = seconds(ours)
+                with settled(theirs, threads):
+                    times.append((mine, seconds(theirs), default))
             mine, flushed, default = (1e3 * statistics.median(column) for column in zip(*times[1:], strict=True))
             print(f"{cell:4} {inputs:6} {threads:7} {mine:7.1f} {flushed:9.1f} {flushed / mine:6.2f} x {default:11.1f} "
                   f"{default / mine:7.2f} x {apart:16.1e}", flush=True)

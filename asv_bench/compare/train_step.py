@@ -27,7 +27,7 @@ args = parser.parse_args()
 os.environ["NDIV_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
 
 import numpy as np  # noqa: E402
-from cores import settle  # noqa: E402
+from cores import settled  # noqa: E402
 
 H, B, BLOCK = 24, 32, 15
 
@@ -85,8 +85,8 @@ def compare(name: str) -> None:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(args.rounds):
         for run, column in zip((a, b), times, strict=True):
-            settle(run, args.threads)
-            column += [timed(run) for _ in range(BLOCK)]
+            with settled(run, args.threads):
+                column += [timed(run) for _ in range(BLOCK)]
     mine, theirs = (statistics.median(column) for column in times)
     print(f"{name:10} ndiv {mine * 1e6:10.1f} us   PyTorch {theirs * 1e6:10.1f} us   {theirs / mine:6.2f} times faster")
 

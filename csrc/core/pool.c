@@ -64,7 +64,7 @@ void nd_parallel(int64_t tasks, task_fn fn, void *context) {
 
 enum {
     STACK = 1 << 20,
-    SPIN_MAX = 50000, /* nanoseconds */
+    SPIN_MAX = 100000, /* nanoseconds */
     SPIN_MIN = 4000,
     SPIN_OWNER = 2000000, /* an owner that sleeps is woken beside the worker that wakes it, and they share a core for a while */
     PAUSES = 64,      /* between two looks at the clock */
@@ -204,8 +204,9 @@ static void spin(uint32_t seen, int64_t start, int64_t budget) {
     } while (now() - start < budget);
 }
 
-/* Sleeps until a region calls. 0 when this thread is one too many and ends. */
+/* Sleeps until a region calls, or one has come and gone. 0 when this thread is one too many and ends. */
 static int sleep_until_called(uint32_t seen) {
+    const uint32_t region = (uint32_t)(LOAD(state) >> REGION);
     int stay = 1;
 #ifdef __linux__
     cpu_set_t all, others;
@@ -213,7 +214,7 @@ static int sleep_until_called(uint32_t seen) {
 #endif
     pthread_mutex_lock(&lock);
     __atomic_add_fetch(&sleepers, 1, __ATOMIC_SEQ_CST); /* before the look at the state: the owner looks the other way round */
-    while (!calls(LOAD_SEQ(state), seen)) {
+    while (!calls(LOAD_SEQ(state), seen) && (uint32_t)(LOAD_SEQ(state) >> REGION) == region) {
         if (created > LOAD(limit) - 1) {
             __atomic_sub_fetch(&created, 1, __ATOMIC_SEQ_CST);
             stay = 0;
@@ -236,7 +237,13 @@ static void *worker(void *unused) {
     for (;;) {
         const int64_t start = now();
         if (LOAD(created) < LOAD(cores)) spin(seen, start, budget);
-        if (!calls(LOAD(state), seen) && !sleep_until_called(seen)) return 0;
+        if (!calls(LOAD(state), seen)) {
+            if (!sleep_until_called(seen)) return 0;
+            if (!calls(LOAD(state), seen)) { /* too late for a short one: be there for the next */
+                budget = SPIN_MAX;
+                continue;
+            }
+        }
         budget = now() - start < SPIN_MAX ? SPIN_MAX : budget / 2 < SPIN_MIN ? SPIN_MIN : budget / 2;
         join(&seen);
     }
