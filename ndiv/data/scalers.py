@@ -37,9 +37,18 @@ def _mean(x: Any, on: Any, axis: int) -> Any:
     return _f.where(on, x, 0.0).astype(x.dtype).sum(axis=axis, keepdims=True) / count
 
 
-def _deviation(x: Any, on: Any, axis: int) -> Any:
-    centred = x - _mean(x, on, axis)
-    return _f.sqrt(_mean(centred * centred, on, axis))
+def _standard(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
+    """Mean and standard deviation, of the differences to the largest value: those of a constant window are exactly 0 in
+    float32 plans too, where its mean alone may be off by a rounding, and a scale of 0 is what becomes 1."""
+    largest = _f.where(_some(x, on, axis), _f.amax(_f.where(on, x, -np.inf).astype(x.dtype), axis, True), 0.0).astype(x.dtype)
+    below = x - largest
+    mean = _mean(below, on, axis)
+    centred = below - mean
+    return largest + mean, _f.sqrt(_mean(centred * centred, on, axis))
+
+
+def _some(x: Any, on: Any, axis: int) -> Any:
+    return on.astype(x.dtype).sum(axis=axis, keepdims=True) > 0
 
 
 def _median(x: Any, on: Any, axis: int) -> Any:
@@ -51,19 +60,15 @@ def _median(x: Any, on: Any, axis: int) -> Any:
     return _f.where(past >= 0, _f.where(past <= 1, ordered, 0.0), 0.0).astype(x.dtype).sum(axis=axis, keepdims=True)
 
 
-def _standard(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
-    return _mean(x, on, axis), _deviation(x, on, axis)
-
-
 def _robust(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
     middle = _median(x, on, axis)
     spread = _median(_f.abs(x - middle), on, axis)
     # More than half of the steps equal: the standard deviation takes over, scaled as a normal variable would have it.
-    return middle, _f.where(spread > 0, spread, _deviation(x, on, axis) * _MAD_OF_NORMAL)
+    return middle, _f.where(spread > 0, spread, _standard(x, on, axis)[1] * _MAD_OF_NORMAL)
 
 
 def _minmax(x: Any, on: Any, axis: int) -> tuple[Any, Any]:
-    some = on.astype(x.dtype).sum(axis=axis, keepdims=True) > 0
+    some = _some(x, on, axis)
     low = _f.where(some, _f.amin(_f.where(on, x, np.inf), axis, True), 0.0)
     high = _f.where(some, _f.amax(_f.where(on, x, -np.inf), axis, True), 0.0)
     return low, high - low

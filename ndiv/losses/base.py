@@ -89,6 +89,9 @@ class Loss:
             raise ShapeError(f"{type(self).__name__}: y has shape {list(y.shape)} and y_hat {list(y_hat.shape)}",
                              value=tuple(y_hat.shape), hint="they must be equal")
 
+    def check_targets(self, y: Any, mask: Any = None) -> None:
+        """Raises `DataError` (E0011) for observed targets that the loss is not made for; in a plan nothing checks them."""
+
     # -- the loss --------------------------------------------------------------------------------------------------
 
     def element(self, error: Any) -> Any:

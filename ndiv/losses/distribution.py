@@ -26,6 +26,7 @@ from .distributions import (
     PoissonMixture,
     Tweedie,
 )
+from .distributions.base import check_support
 from .quantile import LEVEL, quantile_columns
 
 __all__ = ["GMM", "NBMM", "PMM", "DistributionLoss"]
@@ -68,6 +69,11 @@ class _Likelihood(Loss):
 
     def _log_prob(self, distribution: Distribution, y: Any, mask: Any) -> Any:
         return distribution.log_prob(y)
+
+    def check_targets(self, y: Any, mask: Any = None) -> None:
+        family = getattr(self.family, "COMPONENT", self.family)
+        if family.SUPPORT[:2] != (-np.inf, np.inf):
+            check_support(family, self.observed(y, mask, family.FILL))
 
     def __call__(self, y: Any, y_hat: Any, mask: Any = None, y_insample: Any = None) -> Any:
         params = y_hat if isinstance(y_hat, (tuple, list)) else self.scale_decouple(self.domain_map(y_hat))

@@ -16,6 +16,7 @@ import numpy as np
 from .. import nn, random
 from ..autograd import no_grad
 from ..autograd.ops import FUNCTIONS
+from ..autograd.tape import stopped
 from .base import Loss
 from .point import positive
 from .quantile import check_quantile, pinball
@@ -80,8 +81,9 @@ class IQLoss(Loss, nn.Module):
 
     def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> np.ndarray:
         with no_grad():
-            values = self.at(y_hat, np.full(y_hat.shape, self.q, y_hat.dtype))
-        return values.data[..., None]
+            values = stopped(self.at(y_hat, np.full(y_hat.shape, self.q, y_hat.dtype)))
+        found: np.ndarray = values[..., None]
+        return found
 
     def __call__(self, y: Any, y_hat: Any, mask: Any = None, y_insample: Any = None) -> Any:
         y_hat, q = y_hat if isinstance(y_hat, tuple) else (y_hat, self.q)

@@ -46,6 +46,7 @@ class CommonArguments(TypedDict, total=False):
     lr_scheduler_kwargs: dict[str, Any] | None
     gradient_clip_val: float | None  # largest global norm of the gradient
     accumulate_grad_batches: int  # batches averaged for one step
+    memory_budget: int | None  # most bytes for temporaries of a training step's plan; more than that are computed again
     restore_best: bool  # end with the best validated weights
     variant: str  # "paper": as published, known defects repaired; "compat": the numbers of neuralforecast
 
@@ -57,7 +58,8 @@ COMMON: dict[str, Any] = {
     "inference_windows_batch_size": 1024, "start_padding_enabled": False, "training_data_availability_threshold": 0.0,
     "step_size": 1, "scaler_type": "identity", "random_seed": 1, "drop_last_loader": False, "alias": None,
     "optimizer": None, "optimizer_kwargs": None, "lr_scheduler": None, "lr_scheduler_kwargs": None,
-    "gradient_clip_val": None, "accumulate_grad_batches": 1, "restore_best": True, "variant": "paper",
+    "gradient_clip_val": None, "accumulate_grad_batches": 1, "memory_budget": None,
+    "restore_best": True, "variant": "paper",
 }
 
 
@@ -124,5 +126,7 @@ def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: A
     if a["exclude_insample_y"] and not any(a[f"{kind}_exog_list"] for kind in supports):
         raise ConfigError(f"{name}: exclude_insample_y=True leaves no input", value=True,
                           hint="name covariates in futr_exog_list, hist_exog_list or stat_exog_list")
+    if a["memory_budget"] is not None:
+        whole("memory_budget", 1)
     if a["gradient_clip_val"] is not None and not a["gradient_clip_val"] > 0:
         raise ConfigError(f"{name}: gradient_clip_val must be positive", value=a["gradient_clip_val"], hint="1.0 is common")

@@ -33,6 +33,7 @@ from .arguments import bind, check
 __all__ = ["Batch", "BaseModel"]
 
 Batch = dict[str, Any]
+_RUNS_BEFORE_PLAN = 3  # of batches of the same shapes: about what making the plan costs
 _KINDS = {"futr": "EXOGENOUS_FUTR", "hist": "EXOGENOUS_HIST", "stat": "EXOGENOUS_STAT"}
 
 
@@ -83,7 +84,8 @@ class BaseModel(Module):
         self.history: list[dict[str, float]] = []
         self.train_trajectories: list[float] = []
         self._optimizer: Any = None
-        self._step: Any = None
+        self._step: Any = None  # training steps as plans
+        self._plans: Any = None  # forecast and validation as plans
         if a["scaler_type"] == "revin":
             self.revin_weight = Parameter(np.ones(1, np.float32))
             self.revin_bias = Parameter(np.zeros(1, np.float32))
@@ -168,22 +170,51 @@ class BaseModel(Module):
 
     def forecast(self, batch: Batch) -> np.ndarray:
         """Forecast of a batch in the units of the data, without gradients: [B, h, n * columns], one column for each of
-        `output_names`."""
+        `output_names`.
+
+        The first batches of the same shapes run op by op, later ones as a plan (native backend, float32), the quantiles of a
+        distribution always in NumPy; results agree to rounding. A plan follows parameters that change, and a loss that is
+        exchanged or told another quantile; changes to other attributes it does not see.
+        """
+        out = self._forecast(batch, _RUNS_BEFORE_PLAN)
+        return out.reshape(*out.shape[:2], -1)
+
+    def _forecast(self, batch: Batch, after: int) -> np.ndarray:
+        """[B, h, n, columns]."""
         was = self.training
         self.eval()
         try:
-            with no_grad():
-                scaled, loc, scale = self.scale(batch)
-                y_hat = self._unaffine(self.forward(scaled))
-                if self.loss.is_distribution_output:  # already in the units of the data
-                    out = self.loss.forecast(y_hat, loc, scale)
-                else:
-                    out = self.loss.forecast(y_hat)  # [B, h, n, columns]
-                    if loc is not None:
-                        out = self.scaler.inverse(out, loc[..., None], scale[..., None])
-                return out.reshape(*out.shape[:2], -1)
+            if self.loss.is_distribution_output:  # its quantiles are not made of ops
+                return self.loss.forecast(*self._planned("_numbers", batch, after))
+            out: np.ndarray = self._planned("_columns", batch, after)
+            return out
         finally:
             self.train(was)
+
+    def _numbers(self, batch: Batch) -> tuple[Any, Any, Any]:
+        """The model's numbers [B, h, n * outputs], and loc and scale of the windows."""
+        scaled, loc, scale = self.scale(batch)
+        return self._unaffine(self.forward(scaled)), loc, scale
+
+    def _columns(self, batch: Batch) -> Any:
+        """The forecast [B, h, n, columns] of a loss whose forecast is made of ops."""
+        y_hat, loc, scale = self._numbers(batch)
+        out = self.loss.forecast(y_hat)
+        return out if loc is None else self.scaler.inverse(out, loc[..., None], scale[..., None])
+
+    def _planned(self, name: str, batch: Batch, after: int) -> Any:
+        """A method's result for a batch, without gradients, as arrays: by a plan (see `ndiv.program.forward`) where the native
+        backend is in force."""
+        from ..program.forward import ForwardPlans, arrays_of
+
+        with no_grad():
+            if random.is_traced():  # as a part of a function that is being compiled
+                return getattr(self, name)(batch)
+            if backends.current() != "native":
+                return arrays_of(getattr(self, name)(batch))
+            if self._plans is None:
+                self._plans = ForwardPlans(self)
+            return self._plans(name, batch, after)
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -217,8 +248,8 @@ class BaseModel(Module):
         """Forward, loss, gradient, clip, update. Returns the loss before the update.
 
         One compiled step where the native backend is in force (see `ndiv.program.train`), op by op elsewhere; both compute the
-        same. Of several batches the gradients are averaged. When the loss or a gradient is not finite the weights stay as
-        they are, and the loss comes back as NaN or infinity.
+        same. Of several batches losses and gradients are averaged. When the loss or a gradient is not finite the weights stay
+        as they are, and the loss comes back as NaN or infinity.
 
         >>> import ndiv, numpy as np
         >>> m = ndiv.models.NLinear(h=2, input_size=4)
@@ -230,10 +261,9 @@ class BaseModel(Module):
         optimizer.zero_grad()
         if not self.training:
             self.train()
-        if not isinstance(batch, list):
-            done = self._compiled(batch)
-            if done is not None:
-                return done
+        done = self._compiled(batch)
+        if done is not None:
+            return done
         batches = batch if isinstance(batch, list) else [batch]
         value = 0.0
         for part in batches:
@@ -249,8 +279,8 @@ class BaseModel(Module):
             optimizer.step(max_norm=self.arguments["gradient_clip_val"], norm=norm)
         return value
 
-    def _compiled(self, batch: Batch) -> float | None:
-        """The step as one plan, or None where this model or backend runs op by op."""
+    def _compiled(self, batch: Batch | list[Batch]) -> float | None:
+        """The step as a plan, or None where this model or backend runs op by op."""
         if backends.current() != "native":
             return None
         if self._step is None:
@@ -265,7 +295,11 @@ class BaseModel(Module):
         return done
 
     def validation_loss(self, batches: Iterable[Batch]) -> float:
-        """Mean validation loss over batches in the units of the data, each element counted once."""
+        """Mean validation loss over batches in the units of the data, each element counted once.
+
+        A plan is made of the first batch of any shapes already: validation comes again and again, and a run that is resumed
+        shall find the bits of one that was never stopped.
+        """
         total = weight = 0.0
         was = self.training
         self.eval()
@@ -274,25 +308,35 @@ class BaseModel(Module):
                 y, mask = np.asarray(batch["outsample_y"]), batch.get("outsample_mask")
                 n = float(np.sum(mask)) if mask is not None else float(np.size(y))
                 if n:
-                    total += float(self._valid(batch, y, mask)) * n
+                    total += float(self._valid(batch)) * n
                     weight += n
         finally:
             self.train(was)
         return total / weight if weight else math.nan
 
-    def _valid(self, batch: Batch, y: np.ndarray, mask: Any) -> Any:
-        """The validation loss of one batch. A loss other than the training loss sees the columns of the forecast that
-        it can judge: a point loss the mean or the median, a quantile loss as many as it has quantiles."""
-        with no_grad():
-            loss, insample = self.valid_loss, np.asarray(batch["insample_y"])
-            if loss.is_distribution_output:
-                scaled, loc, scale = self.scale(batch)
-                return loss.objective(y, self._unaffine(self.forward(scaled)), mask, insample, loc, scale)
-            names, wanted = self.output_names, len(loss.output_names)
-            columns = self.forecast(batch).reshape(*y.shape, len(names))
-            if wanted > 1:
-                return loss(y, columns[..., -wanted:], mask, insample)
-            return loss(y, columns[..., names.index("-median") if "-median" in names else 0], mask, insample)
+    def _valid(self, batch: Batch) -> Any:
+        """The validation loss of one batch."""
+        self.valid_loss.check_targets(batch["outsample_y"], batch.get("outsample_mask"))
+        if self.loss.is_distribution_output and not self.valid_loss.is_distribution_output:
+            with no_grad():
+                found = self._judged(batch, self._forecast(batch, 0))
+            return found.data if isinstance(found, Tensor) else found
+        return self._planned("_objective", batch, 0)
+
+    def _objective(self, batch: Batch) -> Any:
+        """The validation loss where it is made of ops."""
+        if self.valid_loss.is_distribution_output:
+            y_hat, loc, scale = self._numbers(batch)
+            return self.valid_loss.objective(batch["outsample_y"], y_hat, batch.get("outsample_mask"), batch["insample_y"],
+                                             loc, scale)
+        return self._judged(batch, self._columns(batch))
+
+    def _judged(self, batch: Batch, columns: Any) -> Any:
+        """The validation loss of a forecast [B, h, n, columns]. A loss other than the training loss sees the columns that it
+        can judge: a point loss the mean or the median, a quantile loss as many as it has quantiles."""
+        loss, names, wanted = self.valid_loss, self.output_names, len(self.valid_loss.output_names)
+        seen = columns[..., -wanted:] if wanted > 1 else columns[..., names.index("-median") if "-median" in names else 0]
+        return loss(batch["outsample_y"], seen, batch.get("outsample_mask"), batch["insample_y"])
 
     def schedule(self) -> Callable[[float, int], float] | None:
         """The learning-rate schedule that the arguments ask for."""
@@ -308,7 +352,8 @@ class BaseModel(Module):
         """Train on the windows of a store whose targets lie before the last ``val_size + test_size`` rows.
 
         Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) for sizes that disagree,
-        `NonFiniteError` (E0009) when training diverges.
+        `NonFiniteError` (E0009) when training diverges. With ``memory_budget`` the first step raises `ConfigError` where the
+        plan cannot be within that many bytes, and names the smallest number that it reached.
         """
         a = self.arguments
         if val_size and val_size < self.h:
@@ -317,6 +362,9 @@ class BaseModel(Module):
         if a["early_stop_patience_steps"] >= 0 and not val_size:
             raise ConfigError(f"{type(self).__name__}: early stopping needs a validation set", value=val_size,
                               hint=f"fit with val_size={self.h} or more, or leave early_stop_patience_steps negative")
+        if a["memory_budget"] is not None and backends.current() != "native":
+            warnings.warn(f"{type(self).__name__}: plans keep to memory_budget, and without the native backend training runs "
+                          "op by op", stacklevel=2)
         ranges = store.split(val_size, test_size)
         self._long_enough(store, ranges["train"][1])
         common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"]}
@@ -413,7 +461,7 @@ class BaseModel(Module):
 
         The file holds the whole way from a window in the units of the data to its forecast, scaling included, for
         ``batch_size`` windows at a time. Raises `TraceBreak` (E0012) for a loss whose forecast is not made of ops (a
-        distribution's quantiles), `FileError` (E0006) when the file cannot be written.
+        distribution's quantiles) or that writes buffers, `FileError` (E0006) when the file cannot be written.
 
         >>> import ndiv, numpy as np, tempfile, os
         >>> m = ndiv.models.NLinear(h=2, input_size=4)
@@ -463,10 +511,14 @@ class BaseModel(Module):
         """Fresh weights from random_seed, and a fresh optimizer."""
         fresh = type(self)(**self.arguments)
         self.load_state_dict(fresh.state_dict())
-        self._optimizer = self._step = None
+        self._optimizer = self._step = self._plans = None
         self.fitted = False
         self.history, self.train_trajectories = [], []
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take over: all but plans, which are made anew where they are needed."""
+        return {**self.__dict__, "_step": None, "_plans": None}
 
     def __repr__(self) -> str:
         return self.alias or type(self).__name__

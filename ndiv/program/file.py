@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..errors import ConfigError, FeatureError, FileError, HorizonError, ShapeError
+from ..errors import ConfigError, FeatureError, FileError, HorizonError, ShapeError, TraceBreak
 from .plan import parse
 
 __all__ = ["FORMAT", "LoadedModel", "export", "read", "write"]
@@ -66,6 +66,10 @@ def export(model: Any, path: Any, batch_size: int = 1) -> None:
         return model.forecast(batch)
 
     traced = trace(forecast, (batch,), f"{type(model).__name__}.forecast", _names_of(model))
+    if traced.program.updates:
+        names = [v.name for v in traced.program.updates]
+        raise TraceBreak(f"the forecast of {type(model).__name__} writes {', '.join(names)}, and a model file keeps no state",
+                         value=names, hint="write buffers only while self.training, or run the model itself")
     program = narrow(traced.program)
     weights = {v: np.array(traced.tensors[v.name].data, order="C") for v in program.states}
     program = program.replace(states=[], consts={**weights, **program.consts})

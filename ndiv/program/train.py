@@ -3,6 +3,9 @@
 Contract: `TrainStep(model)` compiles `compute_loss` for each set of batch shapes and runs it on the model's own parameters and
 the optimizer's own arrays, so that a compiled step and an op-by-op step may follow one another. `TrainStep.reason` says why
 a model is not compiled (then None is returned and the caller runs op by op).
+
+A step of several batches is a plan for each shape of batch, which adds its gradients to arrays that are kept, and one that
+clips and updates. So it takes the memory of one batch, however many there are.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from ..errors import TraceBreak
 from .compiled import CACHE, _names_of
 from .executable import Executable
 from .grad import gradient
+from .ir import Program, Value
 from .passes.narrow import narrow
 from .passes.select import LowerError
-from .trace import trace
-from .update import PlanGroup, add_update
+from .trace import Traced, trace
+from .update import PlanGroup, add_to_sums, add_update
 
 __all__ = ["TrainStep"]
 
@@ -67,33 +71,66 @@ def _narrow(v: Any) -> Any:
     return a.astype(np.float32) if a.dtype == _F64 else a
 
 
+@dataclass
+class _Part:
+    """The gradients of one batch of several, added to `TrainStep.sums`."""
+
+    executable: Executable
+    names: list[str]  # the parameters that have gradients
+
+
 class TrainStep:
     """Compiled training steps of one model."""
 
     def __init__(self, model: Any, memory: int | None = None) -> None:
         self.model = model
-        self.memory = memory  # bytes for temporaries, as `ndiv.compile` takes them
+        # bytes for temporaries, as `ndiv.compile` takes them; None: what the model was told
+        self.memory = model.arguments["memory_budget"] if memory is None else memory
         self.cache: dict[Any, _Step] = {}
+        self.parts: dict[Any, _Part] = {}
+        self.sums: dict[str, np.ndarray] = {}  # by parameter: its gradient over the batches of a step
         self.reason = ""
 
-    def __call__(self, batch: dict[str, Any]) -> float | None:
-        """The loss before the update, NaN where the gradient is not finite; None when the model runs op by op."""
+    def __call__(self, batch: dict[str, Any] | list[dict[str, Any]]) -> float | None:
+        """The loss before the update, NaN where the gradient is not finite; None when the model runs op by op. Of several
+        batches the mean."""
         if self.reason or self.is_wide():
             return None
-        batch = {k: _narrow(v) for k, v in batch.items() if v is not None}
-        arrays = list(batch.values())
-        key = (*batch, *[(a.shape, a.dtype) for a in arrays], id(self.model.optimizer), self.configuration())
-        step = self.cache.get(key)
-        if step is None:
-            try:
-                step = self.make(batch)
-            except (TraceBreak, LowerError) as cause:
-                self.reason = str(cause)
-                return None
-            if len(self.cache) >= CACHE:
-                self.cache.pop(next(iter(self.cache)))
-            self.cache[key] = step
-        return self.run(step, arrays)
+        try:
+            if not isinstance(batch, list):
+                return self.single(self.checked(batch))
+            batches = [self.checked(b) for b in batch]
+            return self.several(batches) if len(batches) > 1 else self.single(batches[0])
+        except (TraceBreak, LowerError) as cause:
+            self.reason = str(cause)
+            return None
+
+    def checked(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The batch as arrays; `DataError` for targets that the loss refuses."""
+        found = {k: _narrow(v) for k, v in batch.items() if v is not None}
+        if "outsample_y" in found:
+            self.model.loss.check_targets(found["outsample_y"], found.get("outsample_mask"))
+        return found
+
+    def single(self, batch: dict[str, np.ndarray]) -> float:
+        """One step of one batch."""
+        key = (*_shapes(batch), id(self.model.optimizer), self.configuration())
+        step = self.cache.get(key) or _cached(self.cache, key, lambda: self.make(batch))
+        return self.run(step, list(batch.values()))
+
+    def several(self, batches: list[dict[str, Any]]) -> float:
+        """One step of several batches: the mean of their losses, and one update by the mean of their gradients."""
+        share = 1.0 / len(batches)
+        optimizer = self.model.optimizer
+        parts = [_cached(self.parts, (*_shapes(b), share, id(optimizer)), lambda b=b: self.part(b, share)) for b in batches]
+        named = {n for p in parts for n in p.names}
+        update = _cached(self.cache, (frozenset(named), id(optimizer), self.configuration()), lambda: self.update(named))
+        for name in named:  # nothing has run before everything is compiled
+            self.sums[name].fill(0.0)
+        value = 0.0
+        for part, batch in zip(parts, batches, strict=True):
+            value += float(part.executable(list(batch.values()))[0])
+        return self.run(update, [np.array(value, np.float32)])
 
     def is_wide(self) -> bool:
         """Whether the model is float64: the interpreter could run that, and op by op is as fast."""
@@ -122,21 +159,52 @@ class TrainStep:
 
     def make(self, batch: dict[str, Any]) -> _Step:
         """Trace, differentiate, add the update, lower."""
-        model, optimizer = self.model, self.model.optimizer
-        names = _names_of(model)
-        traced = trace(model.compute_loss, (batch,), f"{type(model).__name__}.train_step", names)
-        trained = {names[id(p)]: i for i, p in enumerate(optimizer.params) if id(p) in names}
-        program = traced.program
-        wrt = [v for v in program.states if v.name in trained]
+        traced, program, gradients = self.differentiated(self.model.compute_loss, batch)
+        return self.updating(program, program.outputs[0], gradients, traced.tensors, traced.streams, traced.draws)
+
+    def part(self, batch: dict[str, Any], share: float) -> _Part:
+        """Trace, differentiate, add the gradients to the sums, lower."""
+        compute, params = self.model.compute_loss, self.trained()
+        traced, program, gradients = self.differentiated(lambda b: compute(b) * share, batch)
+        for name in gradients:
+            self.sums.setdefault(name, np.zeros_like(params[name].data))
+        tensors = {**traced.tensors, **{f"{n}.sum": _Entry(self.sums, n) for n in gradients}}
+        whole = add_to_sums(program, program.outputs[0], gradients)
+        return _Part(Executable(whole, tensors, traced.streams, memory=self.memory, draws=traced.draws), list(gradients))
+
+    def update(self, named: set[str]) -> _Step:
+        """The end of a step of several batches: norm, clipping, and the update by the sums."""
+        params = {n: p for n, p in self.trained().items() if n in named}
+        states = {n: Value(n, p.shape, p.dtype) for n, p in params.items()}
+        sums = {n: Value(f"{n}.sum", p.shape, p.dtype) for n, p in params.items()}
+        loss = Value("loss", (), np.dtype(np.float32))
+        program = Program(f"{type(self.model).__name__}.update", [loss], [*states.values(), *sums.values()])
+        return self.updating(program, loss, sums, {**params, **{f"{n}.sum": _Entry(self.sums, n) for n in params}})
+
+    def trained(self) -> dict[str, Any]:
+        """What the optimizer trains, by name."""
+        names = _names_of(self.model)
+        return {names[id(p)]: p for p in self.model.optimizer.params if id(p) in names}
+
+    def differentiated(self, f: Any, batch: dict[str, Any]) -> tuple[Traced, Program, dict[str, Value]]:
+        """(trace of f, program of loss and gradients, gradients by the names of their parameters)."""
+        name = type(self.model).__name__
+        traced = trace(f, (batch,), f"{name}.train_step", _names_of(self.model))
+        trained = self.trained()
+        wrt = [v for v in traced.program.states if v.name in trained]
         if not wrt:
-            raise TraceBreak(f"the loss of {type(model).__name__} depends on no parameter", value=list(trained),
+            raise TraceBreak(f"the loss of {name} depends on no parameter", value=list(trained),
                              hint="compute it from the model's forward")
-        program, found = gradient(program, program.outputs[0], wrt, (traced.first, traced.second[0]))
+        program, found = gradient(traced.program, traced.program.outputs[0], wrt, (traced.first, traced.second[0]))
         program = narrow(program)
-        loss, *gradients = program.outputs
-        by_name = dict(zip(found, gradients, strict=True))
-        groups, positions = self.groups(names, by_name)
-        tensors: dict[str, Any] = dict(traced.tensors)
+        return traced, program, dict(zip(found, program.outputs[1:], strict=True))
+
+    def updating(self, program: Program, loss: Value, gradients: dict[str, Value], known: dict[str, Any], streams: int = 0,
+                 draws: dict[str, Any] | None = None) -> _Step:
+        """The step that a program of gradients becomes with the update after it. ``known``: its states by name."""
+        model, optimizer = self.model, self.model.optimizer
+        groups, positions = self.groups(_names_of(model), gradients)
+        tensors: dict[str, Any] = dict(known)
         for group, places in zip(groups, positions, strict=True):
             for name, i in zip(group.names, places, strict=True):
                 p, state = optimizer.params[i], optimizer.state[i]
@@ -144,8 +212,8 @@ class TrainStep:
                     if kind is not None:
                         state.setdefault(kind, np.zeros_like(p.data))
                         tensors[f"{name}.{kind}"] = _Entry(state, kind)
-        whole = add_update(program, loss, by_name, groups, model.arguments["gradient_clip_val"])
-        executable = Executable(whole, tensors, traced.streams, memory=self.memory, draws=traced.draws)
+        whole = add_update(program, loss, gradients, groups, model.arguments["gradient_clip_val"])
+        executable = Executable(whole, tensors, streams, memory=self.memory, draws=draws)
         return _Step(executable, [np.zeros(g.numbers) for g in groups],
                      list(zip(optimizer.param_groups, positions, strict=True)))
 
@@ -171,8 +239,24 @@ class TrainStep:
         return groups, positions
 
 
+def _shapes(batch: dict[str, np.ndarray]) -> tuple[Any, ...]:
+    """What of a batch is part of a plan's guard."""
+    return (*batch, *[(a.shape, a.dtype) for a in batch.values()])
+
+
+def _cached(cache: dict[Any, Any], key: Any, make: Any) -> Any:
+    """The entry of a cache of `CACHE` entries, made where it is not there."""
+    found = cache.get(key)
+    if found is None:
+        found = make()
+        if len(cache) >= CACHE:
+            cache.pop(next(iter(cache)))
+        cache[key] = found
+    return found
+
+
 class _Entry:
-    """An optimizer's array, looked up at each call: loading a state replaces it."""
+    """An array of a dict, looked up at each call: loading an optimizer's state replaces it."""
 
     def __init__(self, state: dict[str, np.ndarray], kind: str) -> None:
         self.state, self.kind = state, kind

@@ -3,7 +3,8 @@
 Contract: the result is one training step: inputs are the batch and one array of numbers for each parameter group (learning
 rate, betas, ... , which may change from step to step), states are parameters and moments, and the outputs are the loss and
 ``control`` = (global norm, scale of the gradients). Where the loss or the norm is not finite the scale is NaN and no state
-changes: the finite test lives in the program.
+changes: the finite test lives in the program. `add_to_sums` is for steps of several batches: the gradients go to states of
+their own, which a later update reads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from .ir import Eqn, Program, Value
 from .ops import PLAN_OPS
 
-__all__ = ["PlanGroup", "add_update"]
+__all__ = ["PlanGroup", "add_to_sums", "add_update"]
 
 
 @dataclass
@@ -58,3 +59,12 @@ def add_update(program: Program, loss: Value, gradients: dict[str, Value], group
                             {k: group.attrs[k] for k in PLAN_OPS[group.op].attrs}, outs, "optimizer"))
             updates.update(zip(kept, outs, strict=True))
     return program.replace(inputs=inputs, states=new_states, eqns=eqns, outputs=[loss, control], updates=updates)
+
+
+def add_to_sums(program: Program, loss: Value, gradients: dict[str, Value]) -> Program:
+    """The program that adds its gradients (by the name of the parameter) to states ``NAME.sum``; its output is the loss."""
+    sums = {name: Value(f"{name}.sum", g.shape, g.dtype) for name, g in gradients.items()}
+    new = {name: Value(f"{name}.sum.new", g.shape, g.dtype) for name, g in gradients.items()}
+    eqns = [*program.eqns, *(Eqn("add", [sums[n], g], {}, [new[n]], "sum of gradients") for n, g in gradients.items())]
+    updates = {**program.updates, **{sums[n]: new[n] for n in gradients}}
+    return program.replace(states=[*program.states, *sums.values()], eqns=eqns, outputs=[loss], updates=updates)

@@ -174,7 +174,8 @@ def test_early_stopping_restores_the_best(name):
     ({"scaler_type": "standrad"}, ConfigError, "Did you mean 'standard'"), ({"learning_rat": 1}, ArgumentError, "learning_rate"),
     ({"variant": "papr"}, ConfigError, "paper"), ({"loss": "MAEE"}, ConfigError, "MAE"), ({"max_steps": -1}, ConfigError, "max_steps"),
     ({"learning_rate": 0.0}, ConfigError, "learning_rate"), ({"gradient_clip_val": -1}, ConfigError, "gradient_clip_val"),
-    ({"futr_exog_list": "text"}, ConfigError, "list of column names"),
+    ({"futr_exog_list": "text"}, ConfigError, "list of column names"), ({"memory_budget": 0}, ConfigError, "memory_budget must be"),
+    ({"memory_budget": "1 GB"}, ConfigError, "memory_budget must be"), ({"memory_budget": True}, ConfigError, "memory_budget must be"),
 ])
 def test_bad_arguments(name, options, kind, text):
     with pytest.raises(kind, match=text) as error:
@@ -276,3 +277,16 @@ def test_the_target_can_be_left_out_of_the_input(name):
         make(name, exclude_insample_y=True)
     with pytest.raises(ConfigError, match="no covariates"):
         make("NLinear", exclude_insample_y=True)
+
+
+def test_a_memory_budget_is_kept_by_plans_or_said_to_be_without():
+    store = SeriesStore.from_arrays_list([np.sin(np.arange(60.0)) for _ in range(4)])
+    m = make("NHITS", max_steps=2, memory_budget=1)
+    assert m.config()["memory_budget"] == 1
+    if ndiv.backends.current() == "native":
+        with pytest.raises(ConfigError, match="cannot be within 1 bytes") as error:
+            m.fit_store(store, verbose=False)
+        assert "memory_budget=" in error.value.hint
+    else:
+        with pytest.warns(UserWarning, match="memory_budget"):
+            m.fit_store(store, verbose=False)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import ndiv
-from ndiv.errors import FeatureError, FileError, HorizonError, ShapeError
+from ndiv.errors import FeatureError, FileError, HorizonError, ShapeError, TraceBreak
 from ndiv.models import get_model, list_models
+from ndiv.models.base import BaseModel
 from ndiv.program.executable import Executable
 from ndiv.program.interpret import Interpreter
 from ndiv.program.plan import assemble, parse
@@ -49,6 +50,41 @@ def test_an_exported_model_forecasts_what_the_model_does(name, options, engine, 
     longer = np.concatenate([np.zeros(3, F), y[1, :, 0]])
     np.testing.assert_allclose(f(longer), expected[1], rtol=1e-5, atol=1e-5)
     assert f.engine == engine and f.name == (options.get("alias") or name) and f.h == 4
+
+
+class Counts(BaseModel):
+    """A model that counts its forecasts in a buffer."""
+
+    def __init__(self, h, input_size=-1, **common):
+        super().__init__()
+        self.out = ndiv.nn.Linear(self.input_size, self.h)
+        self.register_buffer("calls", np.zeros((), F))
+
+    def forward(self, batch):
+        self.calls = self.calls + 1.0
+        return self.out(self.inputs(batch)[0].reshape(-1, self.input_size)).reshape(-1, self.h, 1)
+
+
+def test_a_forecast_that_writes_buffers_is_not_exported(tmp_path):
+    m = Counts(h=4, input_size=16)
+    with pytest.raises(TraceBreak, match="the forecast of Counts writes calls, and a model file keeps no state") as error:
+        m.export(tmp_path / "m.ndiv")
+    assert error.value.code == "E0012" and error.value.value == ["calls"] and "self.training" in error.value.hint
+    assert not (tmp_path / "m.ndiv").exists() and float(m.calls) == 0
+
+
+def test_a_forecast_at_an_implicit_quantile_is_exported(tmp_path):
+    m = get_model("NLinear")(h=4, input_size=16, loss="IQLoss")
+    m.loss.update_quantile([0.9])
+    m.export(tmp_path / "m.ndiv")
+    f, y = ndiv.load(tmp_path / "m.ndiv"), np.random.default_rng(0).normal(5, 2, (1, 16, 1)).astype(F)
+    assert f.columns == ["_ql0.9"]
+    np.testing.assert_allclose(f(y)[0], m.forecast({"insample_y": y})[0, :, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_the_quantiles_of_a_distribution_are_not_exported(tmp_path):
+    with pytest.raises(TraceBreak):
+        get_model("NLinear")(h=4, input_size=16, loss=ndiv.losses.DistributionLoss("Normal")).export(tmp_path / "m.ndiv")
 
 
 def test_the_file_opens_in_any_safetensors_tool(tmp_path):

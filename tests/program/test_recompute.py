@@ -216,22 +216,33 @@ def test_compile_takes_a_budget():
         ndiv.compile(ndiv.value_and_grad(f, (1, 2)), memory=1)(*args)
 
 
-def training(memory, steps=4):
-    """Losses, parameters and the arena of some training steps."""
+def training(memory, steps=4, parts=1):
+    """Losses, parameters and the arena of some training steps, of one batch or several."""
     ndiv.manual_seed(2)
-    model = get_model("NHITS")(h=12, input_size=48, gradient_clip_val=1.0, dropout_prob_theta=0.2)
+    model = get_model("NHITS")(h=12, input_size=48, gradient_clip_val=1.0, dropout_prob_theta=0.2, memory_budget=memory)
     rng = np.random.default_rng(0)
     batch = {"insample_y": rng.standard_normal((512, 48, 1)).astype(F), "outsample_y": rng.standard_normal((512, 12, 1)).astype(F)}
     model.train()
-    step = TrainStep(model, memory=memory)
-    losses = [step(batch) for _ in range(steps)]
-    return losses, [p.numpy().copy() for p in model.parameters()], next(iter(step.cache.values())).executable.plan.arena
+    step = TrainStep(model)
+    losses = [step(batch if parts == 1 else [batch] * parts) for _ in range(steps)]
+    assert not step.reason
+    made = next(iter((step.cache if parts == 1 else step.parts).values()))
+    return losses, [p.numpy().copy() for p in model.parameters()], made.executable.plan.arena
 
 
-def test_training_steps_with_clipping_dropout_and_moments_have_the_same_bits():
-    losses, parameters, arena = training(None)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_training_steps_with_clipping_dropout_and_moments_have_the_same_bits(parts):
+    losses, parameters, arena = training(None, parts=parts)
     budget = int(arena * 0.85)
-    again, others, less = training(budget)
+    again, others, less = training(budget, parts=parts)
     assert less <= budget and losses == again
     for a, b in zip(parameters, others, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_models_budget_that_cannot_be_kept_names_one_that_can():
+    with pytest.raises(ConfigError, match=r"NHITS\.train_step cannot be within 1,000 bytes") as error:
+        training(1000)
+    assert error.value.code == "E0010" and error.value.value == 1000
+    enough = int(re.search(r"memory_budget=(\d+)", error.value.hint).group(1))
+    assert training(enough, steps=1)[2] <= enough

@@ -19,6 +19,7 @@ import ndiv
 from ndiv import losses
 from ndiv.autograd.ops import FUNCTIONS
 from ndiv.data.scalers import WINDOW_SCALERS
+from ndiv.errors import DataError
 from ndiv.models import get_model, list_models
 from ndiv.models.base import BaseModel
 from ndiv.optim import OPTIMIZERS
@@ -198,9 +199,139 @@ def test_steps_on_other_data_and_shapes():
 
 
 def test_compiled_and_op_by_op_steps_follow_one_another():
-    """A list of batches runs op by op; weights, moments and counts are shared."""
+    """Weights, moments and counts are shared, with steps of several batches too."""
     models = pair(lambda: model("MLP", "MSE", optimizer="SGD", optimizer_kwargs={"momentum": 0.9}))
     same(models, [batch(), [batch(), batch()], batch()])
+    models[0].__dict__["_compiled"], held = lambda batch: None, models[0].__dict__.get("_compiled")
+    models[0].train_step(batch()), models[1].train_step(batch())
+    models[0].__dict__.pop("_compiled") if held is None else models[0].__dict__.update(_compiled=held)
+    same(models, [[batch(), batch()], batch()], steps=2)
+
+
+# several batches in a step ------------------------------------------------------------------------------------------------
+
+def rows(size, seed, up=0.0):
+    """A batch of so many windows."""
+    data = batch()
+    at = np.random.default_rng(seed).integers(0, B, size)
+    return {k: v[at] + (np.float32(up) if k == "outsample_y" else 0) for k, v in data.items()}
+
+
+@pytest.mark.parametrize("name, options", [("SGD", {}), ("SGD", {"momentum": 0.9}), ("AdamW", {"weight_decay": 0.3}), ("Adam", {}),
+                                           ("RMSprop", {})], ids=str)
+@pytest.mark.parametrize("clip", [None, 0.05])
+@pytest.mark.parametrize("sizes", [(16, 16), (16, 16, 5), (7,) * 9], ids=str)
+def test_steps_of_several_batches(sizes, clip, name, options):
+    data = [[rows(n, 10 * s + k, up=200.0) for k, n in enumerate(sizes)] for s in range(STEPS)]  # every gradient is far from 0
+    if name == "SGD" and clip is None:
+        data = [[{k: v / 50 if k.endswith("_y") else v for k, v in b.items()} for b in bs] for bs in data]
+    models = pair(lambda: model("NLinear", "MSE", scaler_type="identity", learning_rate=1e-3, optimizer=name, optimizer_kwargs=options,
+                                gradient_clip_val=clip))
+    same(models, data, bounds=(1e-6, 2e-6))  # weights near 0 after a step are differences of two larger numbers
+    step = models[0]._step
+    assert len(step.parts) == len(set(sizes)) and len(step.cache) == 1
+    assert all(p.executable.engine == ENGINE for p in step.parts.values())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_several_batches_and_every_loss(loss):
+    data = batch(loss)
+    same(pair(lambda: model("NHITS", loss, gradient_clip_val=1.0)), [[data, {k: v[:9] for k, v in data.items()}]] * STEPS,
+         bounds=EXACTNESS.get(loss, (1e-6, 1e-6))[:2])
+
+
+def test_several_batches_draw_and_keep_state_as_op_by_op():
+    losses_ = same(pair(lambda: model("NHITS", "MAE", dropout_prob_theta=0.3)), [[batch(), batch()]] * STEPS)
+    assert len(set(losses_)) == STEPS
+    models = pair(lambda: Mixed(h=H, input_size=L, loss=LOSSES["MAE"](), scaler_type="standard", learning_rate=1e-2, optimizer="SGD"))
+    same(models, [[batch(), batch()]] * STEPS, bounds=(1e-6, 3e-6))
+    assert int(models[0].norm.num_batches_tracked) == 2 * STEPS
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("where", ["insample_y", "outsample_y"])
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_several_batches_of_which_one_is_not_finite_move_nothing(optimizer, where, which):
+    broken = [batch(), batch()]
+    broken[which][where] = broken[which][where].copy()
+    broken[which][where][2, 1, 0] = np.nan
+    models = pair(lambda: model("MLP", "MSE", scaler_type="identity", optimizer=optimizer))
+    for m in models:
+        m.train_step([batch(), batch()])
+        kept = {n: p.data.copy() for n, p in m.named_parameters()}
+        assert not math.isfinite(m.train_step(broken))
+        assert all((kept[n] == p.data).all() for n, p in m.named_parameters())
+        assert math.isfinite(m.train_step([batch(), batch()]))
+    assert models[0].optimizer.counts == models[1].optimizer.counts
+    assert not models[0]._step.reason
+
+
+def test_several_batches_whose_gradient_alone_is_not_finite_move_nothing():
+    def build():
+        return get_model("NLinear")(h=H, input_size=L, scaler_type="identity", optimizer="SGD",
+                                    loss=lambda y_hat, y: ndiv.sqrt(ndiv.abs(y_hat * 0.0)) + ndiv.abs(y - y_hat))
+
+    for m in pair(build):
+        kept = {n: p.data.copy() for n, p in m.named_parameters()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            assert math.isnan(m.train_step([batch(), batch()]))
+        assert all((kept[n] == p.data).all() for n, p in m.named_parameters())
+
+
+def test_several_batches_take_the_memory_of_one():
+    m = pair(lambda: model("NHITS", "MAE"))[0]
+    m.train_step(batch())
+    m.train_step([batch()] * 8)
+    (one,), (part,) = [s for s in m._step.cache.values() if len(s.executable.inputs) > 2], m._step.parts.values()
+    assert part.executable.plan.arena <= 1.1 * one.executable.plan.arena
+    values = [m.train_step([batch()] * 8) for _ in range(2)]
+    assert values[1] < values[0] and len(m._step.parts) == 1
+
+
+def test_a_list_of_one_batch_is_that_batch():
+    models = [pair(lambda: model("MLP", "MSE"))[0] for _ in range(2)]
+    assert [models[0].train_step(batch()) for _ in range(STEPS)] == [models[1].train_step([batch()]) for _ in range(STEPS)]
+
+
+# targets that a distribution does not allow -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("loss", ["Gamma", "LogNormal", "Weibull", "Beta"])
+def test_what_is_masked_may_lie_outside_of_a_support(loss):
+    """Data made up for a trace has other masks; that must not count as a target outside."""
+    data = batch(loss)
+    mask = data["outsample_mask"].copy()
+    mask[::2, 1:] = 0
+    data = {**data, "outsample_y": data["outsample_y"] * mask, "outsample_mask": mask}
+    same(pair(lambda: model("MLP", loss)), data, bounds=EXACTNESS.get(loss, (1e-6, 1e-6))[:2])
+
+
+@pytest.mark.parametrize("loss, bad", [("Gamma", 0.0), ("Beta", 1.0), ("Poisson", -0.5), ("NegativeBinomial", -1.0), ("PMM", -0.5),
+                                       ("Bernoulli", 2.0)])
+def test_targets_outside_of_a_support_are_refused_at_any_step(loss, bad):
+    good = batch(loss)
+    broken = {**good, "outsample_y": good["outsample_y"].copy()}
+    broken["outsample_y"][3, 1, 0] = bad
+    for m in pair(lambda: model("MLP", loss)):
+        m.train_step(good)
+        m.validation_loss([good])
+        kept = {n: p.data.copy() for n, p in m.named_parameters()}
+        for run in (m.train_step, lambda b, m=m: m.train_step([good, b]), lambda b, m=m: m.validation_loss([b])):
+            with pytest.raises(DataError, match=f"and a target is {bad:g}") as error:
+                run(broken)
+            assert error.value.code == "E0011"
+        assert all((kept[n] == p.data).all() for n, p in m.named_parameters())
+
+
+@pytest.mark.parametrize("scaler", WINDOW_SCALERS)
+@pytest.mark.parametrize("length", [7, 13, 50])
+def test_constant_windows(scaler, length):
+    """Their scale is 1, though the mean in float32 is not always the constant."""
+    y = np.broadcast_to(np.random.default_rng(length).uniform(0.01, 100, (B, 1, 1)), (B, length, 1)).astype(np.float32)
+    mask = np.ones_like(y)
+    mask[::2, 2:4] = 0
+    data = {"insample_y": y * mask, "insample_mask": mask, "outsample_y": y[:, :H] + 1}
+    build = lambda: get_model("MLP")(h=H, input_size=length, hidden_size=16, scaler_type=scaler, optimizer="SGD")  # noqa: E731
+    same(pair(build), data)
 
 
 @pytest.mark.parametrize("where", ["insample_y", "outsample_y"])

@@ -18,7 +18,7 @@ from ...autograd import Tensor
 from ...autograd.ops import FUNCTIONS
 from ...autograd.ops import special as _special
 from ...errors import DataError
-from ...random import generator
+from ...random import generator, is_traced
 
 __all__ = ["Distribution", "above_zero", "check_support", "narrow", "relative_spread", "spread", "values", "wide"]
 
@@ -63,16 +63,18 @@ def relative_spread(raw: Any, level: Any, scale: Any) -> Any:
     return clip(width if scale is None else width * (scale / (level + scale)), 0.02, 5.0)
 
 
-def check_support(owner: str, y: Any, low: float, high: float, strict: bool) -> None:
-    """Raises `DataError` (E0011) for targets outside [low, high] (or on its border, where ``strict``)."""
+def check_support(family: type[Distribution], y: Any) -> None:
+    """Raises `DataError` (E0011) for targets outside the family's support. In a function that is being traced for compilation
+    they are made up, and who runs the plan checks the true ones (`ndiv.losses.Loss.check_targets`)."""
+    low, high, strict = family.SUPPORT
     v = y.data if isinstance(y, Tensor) else y
-    if not v.size:
+    if not v.size or is_traced():
         return
     least, most = v.min(), v.max()
     if (least <= low if strict else least < low) or (most >= high if strict else most > high):
         bad = float(least if (least <= low if strict else least < low) else most)
         border = f"({low:g}, {high:g})" if strict else f"[{low:g}, {high:g}]"
-        raise DataError(f"{owner} is a distribution on {border} and a target is {bad:g}", value=bad,
+        raise DataError(f"{family.__name__} is a distribution on {border} and a target is {bad:g}", value=bad,
                         hint="use another distribution, or transform the data")
 
 
@@ -81,11 +83,13 @@ class Distribution:
 
     NAMES   column suffix of each parameter
     LEVEL   whether a model may add a level to the number behind each parameter
+    SUPPORT (low, high, whether both are outside) of the values that it gives a density or a probability
     FILL    a value inside the support, in place of targets without weight
     """
 
     NAMES: tuple[str, ...] = ()
     LEVEL: tuple[bool, ...] = ()
+    SUPPORT: tuple[float, float, bool] = (-np.inf, np.inf, False)
     FILL = 0.0
     discrete = False
 

@@ -16,6 +16,7 @@ class Bernoulli(Distribution):
 
     NAMES = ("-logits",)
     LEVEL = (False,)
+    SUPPORT = (0, 1, False)
     discrete = True
 
     @classmethod
@@ -32,7 +33,7 @@ class Bernoulli(Distribution):
         return p * (1.0 - p)
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Bernoulli", y, 0, 1, False)
+        check_support(Bernoulli, y)
         return y * self.params[0] - softplus(self.params[0])
 
     def _cdf(self, y: Array, *params: Array) -> Array:

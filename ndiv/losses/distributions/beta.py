@@ -21,6 +21,7 @@ class Beta(Distribution):
 
     NAMES = ("-concentration1", "-concentration0")
     LEVEL = (False, False)
+    SUPPORT = (0, 1, True)
     FILL = 0.5
 
     @classmethod
@@ -44,7 +45,7 @@ class Beta(Distribution):
         return a * b / (total * total * (total + 1.0))
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Beta", y, 0, 1, True)
+        check_support(Beta, y)
         y, a, b = wide(y, *self.params)
         each = (a - 1.0) * log(y) + (b - 1.0) * log1p(-y) + lgamma(a + b) - lgamma(a) - lgamma(b)
         return narrow(each, self.params[0])

@@ -20,6 +20,7 @@ class Gamma(Distribution):
 
     NAMES = ("-concentration", "-rate")
     LEVEL = (True, False)
+    SUPPORT = (0, np.inf, True)
     FILL = 1.0
 
     @classmethod
@@ -38,7 +39,7 @@ class Gamma(Distribution):
         return self.mean / self.params[1]
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Gamma", y, 0, np.inf, True)
+        check_support(Gamma, y)
         y, k, rate = wide(y, *self.params)
         return narrow(k * log(rate) + (k - 1.0) * log(y) - rate * y - lgamma(k), self.params[0])
 

@@ -17,6 +17,7 @@ class LogNormal(Distribution):
 
     NAMES = ("-loc", "-scale")
     LEVEL = (True, False)
+    SUPPORT = (0, np.inf, True)
     FILL = 1.0
 
     @classmethod
@@ -35,7 +36,7 @@ class LogNormal(Distribution):
         return mean * mean * (exp(scale * scale) - 1.0)
 
     def log_prob(self, y: Any) -> Any:
-        check_support("LogNormal", y, 0, np.inf, True)
+        check_support(LogNormal, y)
         log_y = log(y)
         return Normal(*self.params).log_prob(log_y) - log_y
 

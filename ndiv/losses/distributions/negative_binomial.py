@@ -26,6 +26,7 @@ class NegativeBinomial(Distribution):
 
     NAMES = ("-total_count", "-logits")
     LEVEL = (True, False)
+    SUPPORT = (0, np.inf, False)
     discrete = True
 
     @classmethod
@@ -45,7 +46,7 @@ class NegativeBinomial(Distribution):
         return self.mean / (1.0 - self.params[1])
 
     def log_prob(self, y: Any) -> Any:
-        check_support("NegativeBinomial", y, 0, np.inf, False)
+        check_support(NegativeBinomial, y)
         y, count, probs = wide(y, *self.params)
         each = count * log1p(-probs) + y * log(probs) + lgamma(y + count) - lgamma(y + 1.0) - lgamma(count)
         return narrow(each, self.params[0])

@@ -17,6 +17,7 @@ class Poisson(Distribution):
 
     NAMES = ("-loc",)
     LEVEL = (True,)
+    SUPPORT = (0, np.inf, False)
     discrete = True
 
     @classmethod
@@ -33,7 +34,7 @@ class Poisson(Distribution):
         return self.params[0]
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Poisson", y, 0, np.inf, False)
+        check_support(Poisson, y)
         y, rate = wide(y, *self.params)
         return narrow(y * log(rate) - rate - lgamma(y + 1.0), self.params[0])
 

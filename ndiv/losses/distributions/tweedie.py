@@ -29,6 +29,7 @@ class Tweedie(Distribution):
 
     NAMES = ("-log_mu",)
     LEVEL = (False,)
+    SUPPORT = (0, np.inf, False)
 
     def __init__(self, *params: Any, rho: float = 1.5) -> None:
         super().__init__(*params)
@@ -52,7 +53,7 @@ class Tweedie(Distribution):
         return exp(self.rho * self.params[0])
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Tweedie", y, 0, np.inf, False)
+        check_support(Tweedie, y)
         log_mu, rho = self.params[0], self.rho
         return y * exp((1 - rho) * log_mu) / (1 - rho) - exp((2 - rho) * log_mu) / (2 - rho)
 

@@ -31,6 +31,7 @@ class Weibull(Distribution):
 
     NAMES = ("-scale", "-concentration")
     LEVEL = (True, False)
+    SUPPORT = (0, np.inf, True)
     FILL = 1.0
 
     @classmethod
@@ -50,7 +51,7 @@ class Weibull(Distribution):
         return size * size * (exp(lgamma(1.0 + 2.0 / k)) - mean * mean)
 
     def log_prob(self, y: Any) -> Any:
-        check_support("Weibull", y, 0, np.inf, True)
+        check_support(Weibull, y)
         y, size, k = wide(y, *self.params)
         ratio = log(y) - log(size)
         power = k * ratio

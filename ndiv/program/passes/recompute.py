@@ -79,7 +79,8 @@ def recompute(program: Program, budget: int) -> Program:
             break
         arena = min(arena, lower(search.program_of(order)).arena)
     raise ConfigError(f"the temporaries of {program.name} cannot be within {budget:,} bytes; {arena:,} were reached by "
-                      "computing values again", value=int(budget), hint=f"give memory={arena} or more, or a smaller batch")
+                      "computing values again", value=int(budget),
+                      hint=f"give memory={arena} (of a model memory_budget={arena}) or more, or a smaller batch")
 
 
 def explicit_copies(program: Program) -> Program:
