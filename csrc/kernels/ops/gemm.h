@@ -23,7 +23,7 @@ typedef struct {
     int64_t tiles_m, tiles_n, tasks;
     gemm_finish finish; /* of the whole output of item 0 */
     int plain;          /* the accumulators are the output */
-    int direct;         /* items of one tile, read as they are */
+    int direct;         /* items of one tile, with R read as it is */
 } gemm_job;
 
 /* What a worker has packed of V in its memory. */
@@ -183,19 +183,23 @@ static void gemm_run_tile(const gemm_job *job, int64_t item, int64_t ti, int64_t
     else gemm_blocks(g, &part, worker);
 }
 
-/* Items of one tile each whose factors are read as they are: attention's and other small products. */
-static void gemm_items(const gemm_job *job, int64_t item, int64_t count) {
+/* Items of one tile each, with R read as it is: attention's and other small products. V is read as it is or packed. */
+static void gemm_items(const gemm_job *job, int64_t item, int64_t count, float *packed) {
     const nd_call *c = job->call;
     const int64_t *g = c->k, n = job->finish.ld, width = round_up(n, GEMM_NR);
+    const int pack = (int)g[G_PACK_V], panels = pack || g[G_PERSIST];
     const float *a = job->data[0], *b = g[G_PERSIST] ? job->persist : job->data[1];
     gemm_part part = {.rows = g[G_ROWS], .cols = n, .finish = job->finish, .plain = 1};
-    gemm_tile t = {.ag = GEMM_GROUP * g[G_RM], .ar = g[G_RM], .ak = g[G_RK], .bk = g[G_PERSIST] ? GEMM_NR : g[G_VK],
-                   .k = g[G_K]};
+    gemm_tile t = {.ag = GEMM_GROUP * g[G_RM], .ar = g[G_RM], .ak = g[G_RK], .bk = panels ? GEMM_NR : g[G_VK], .k = g[G_K]};
     part.finish.out += item * part.rows * n;
     for (const int64_t end = item + count; item < end; item++, part.finish.out += part.rows * n) {
         t.a = a + gemm_offset(c->view[0], g[G_AXES], item);
         t.b = b + (!g[G_PERSIST] ? gemm_offset(c->view[1], g[G_AXES], item) : g[G_COPIES] > 1 ? item * width * t.k : 0);
-        gemm_sweep(t, &part, 0, part.rows, g[G_PERSIST] ? t.k * GEMM_NR : GEMM_NR, 1, 1);
+        if (pack) {
+            gemm_pack_b(t.k, n, t.b, g[G_VK], g[G_VN], packed);
+            t.b = packed;
+        }
+        gemm_sweep(t, &part, 0, part.rows, panels ? t.k * GEMM_NR : GEMM_NR, 1, 1);
     }
 }
 
@@ -205,7 +209,7 @@ static void gemm_task(void *context, int64_t task, int worker) {
     const int64_t each = total / job->tasks, more = total % job->tasks, start = task * each + (task < more ? task : more);
     int64_t item = start / tiles, tj = start % tiles / job->tiles_m, ti = start % job->tiles_m;
     if (job->direct) {
-        gemm_items(job, start, each + (task < more));
+        gemm_items(job, start, each + (task < more), (float *)(job->scratch + worker * job->call->k[G_WORKER]));
         return;
     }
     gemm_worker state = {job->scratch + worker * job->call->k[G_WORKER], 0, -1};
@@ -229,7 +233,7 @@ static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, c
     job.finish = (gemm_finish){(float)nd_attr_f64(c, 1), (int)c->attr[0], n > 1 ? bias : 0, c->view[3] ? data[3] : 0,
                                n == 1 ? bias : 0, data[4], c->view[5] ? data[5] : 0, n};
     job.plain = finish_nothing(&job.finish) && !(g[G_TURNED] && !g[G_SINGLE]);
-    job.direct = job.plain && !g[G_TURNED] && !g[G_SINGLE] && !g[G_PACK_R] && !g[G_PACK_V] && g[G_KC] >= g[G_K] &&
+    job.direct = job.plain && !g[G_TURNED] && !g[G_SINGLE] && !g[G_PACK_R] && g[G_KC] >= g[G_K] &&
                  job.tiles_m * job.tiles_n == 1 && g[G_ROWS] <= GEMM_MC;
     const double work = (double)g[G_ITEMS] * (double)g[G_ROWS] * (double)g[G_COLS] * (double)(g[G_K] + 8);
     if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < 4 * c->threads ? total : 4 * c->threads;
