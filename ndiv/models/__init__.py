@@ -16,6 +16,8 @@ MODELS = {
     "MLP": "ndiv.models.basic.mlp",
     "DLinear": "ndiv.models.basic.dlinear",
     "NLinear": "ndiv.models.basic.nlinear",
+    "NBEATS": "ndiv.models.advanced.nbeats",
+    "NBEATSx": "ndiv.models.advanced.nbeatsx",
     "NHITS": "ndiv.models.advanced.nhits",
 }
 

@@ -15,7 +15,8 @@ from ndiv.export.layout import Box, Group, place
 from ndiv.models import get_model, list_models
 
 SVG = "{http://www.w3.org/2000/svg}"
-SMALL = {"NHITS": {"mlp_units": [[8, 8]]}, "MLP": {"hidden_size": 8}}
+UNITS = {"mlp_units": [[8, 8]]}
+SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 8}}
 BATCH = {"insample_y": np.ones((3, 12, 1), np.float32), "outsample_y": np.zeros((3, 4, 1), np.float32)}
 
 

@@ -12,7 +12,8 @@ from ndiv.errors import ConfigError
 from ndiv.models import get_model, list_models
 
 H, L = 3, 10
-SMALL = {"NHITS": {"mlp_units": [[16, 16]]}, "MLP": {"hidden_size": 16}}
+UNITS = {"mlp_units": [[16, 16]]}
+SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 COUNTS = np.random.default_rng(0).poisson(20, (16, L + H, 1)).astype(np.float32)
 
 CASES = {

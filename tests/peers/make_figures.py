@@ -1,17 +1,34 @@
-"""Writes tests/models/figures/*.safetensors: weights, inputs and forecasts of neuralforecast's models.
+"""Writes tests/models/figures/*: weights, inputs and forecasts of neuralforecast's models.
 
 Run it where neuralforecast 3.3.0 is installed: ``python tests/peers/make_figures.py``.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import nbeats_cases
 import numpy as np
 from peer_models import CASES, batch, peer_forward
 from safetensors.numpy import save_file
 
 FOLDER = Path(__file__).resolve().parents[1] / "models" / "figures"
+
+
+def nbeats() -> None:
+    """nbeats.npz: for each case a description (arguments, names and shapes), weights, batch and forecast in one array."""
+    arrays = {}
+    for name, seed in nbeats_cases.FIGURES:
+        options, loss = nbeats_cases.draw(name, seed)
+        model, data = nbeats_cases.peer_of(name, options, loss), nbeats_cases.batch_for(options)
+        found = {k: v.numpy() for k, v in model.state_dict().items() if k.startswith("blocks.") and ".basis." not in k}
+        found |= data | {"forecast": nbeats_cases.peer_forward(model, data).detach().numpy()}
+        shapes = [(k, v.shape) for k, v in found.items()]
+        arrays[f"{name} {seed}: facts"] = np.array(json.dumps({"model": name, "loss": loss, "options": options, "shapes": shapes}))
+        arrays[f"{name} {seed}: numbers"] = np.concatenate([v.ravel() for v in found.values()])
+    np.savez_compressed(FOLDER / "nbeats.npz", **arrays)
+
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
@@ -22,3 +39,4 @@ if __name__ == "__main__":
         arrays["forecast"] = np.ascontiguousarray(forecast)
         save_file(arrays, str(FOLDER / f"{case}.safetensors"))
         print(case, forecast.shape, len(weights))
+    nbeats()

@@ -27,7 +27,8 @@ from ndiv.program.forward import ForwardPlans, arrays_of
 ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
 EARLY = base._RUNS_BEFORE_PLAN
 H, L, B = 3, 10, 16
-SMALL: dict[str, dict[str, Any]] = {"NHITS": {"mlp_units": [[16, 16]]}, "MLP": {"hidden_size": 16}}
+UNITS = {"mlp_units": [[16, 16]]}
+SMALL: dict[str, dict[str, Any]] = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 NEEDS = {"MASE": lambda: losses.MASE(seasonality=2), "QuantileLoss": lambda: losses.QuantileLoss(0.8),
          "HuberQLoss": lambda: losses.HuberQLoss(0.8)}
 DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",
@@ -134,7 +135,7 @@ EXOG = {"hist_exog_list": ["a", "b"], "futr_exog_list": ["c"], "stat_exog_list":
 
 @pytest.mark.parametrize("options", [{}, {"exclude_insample_y": True}], ids=str)
 @pytest.mark.parametrize("scaler", ["identity", "robust"])
-@pytest.mark.parametrize("name", ["MLP", "NHITS"])
+@pytest.mark.parametrize("name", ["MLP", "NBEATSx", "NHITS"])
 def test_covariates(name, scaler, options):
     rng = np.random.default_rng(3)
     found = {"hist_exog": (B, L, 2), "futr_exog": (B, L + H, 1), "stat_exog": (B, 1)}

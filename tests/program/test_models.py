@@ -20,7 +20,8 @@ from ndiv.models.base import BaseModel
 from ndiv.program.show import View
 
 H, L, B = 12, 64, 32
-OPTIONS: dict[str, dict[str, Any]] = {"MLP": {"hidden_size": 256}, "NHITS": {"mlp_units": [[128, 128]], "dropout_prob_theta": 0.1}}
+UNITS = {"mlp_units": [[128, 128]], "dropout_prob_theta": 0.1}
+OPTIONS: dict[str, dict[str, Any]] = {"MLP": {"hidden_size": 256}, "NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS}
 LOSSES = {"MAE": losses.MAE, "MQLoss": lambda: losses.MQLoss(level=[80, 95]),
           "StudentT": lambda: losses.DistributionLoss("StudentT", level=[80])}
 RNG = np.random.default_rng(0)

@@ -27,7 +27,8 @@ from ndiv.program.train import TrainStep
 
 ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
 H, L, B, STEPS = 3, 10, 16, 3
-SMALL: dict[str, dict[str, Any]] = {"NHITS": {"mlp_units": [[16, 16]]}, "MLP": {"hidden_size": 16}}
+UNITS = {"mlp_units": [[16, 16]]}
+SMALL: dict[str, dict[str, Any]] = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
 

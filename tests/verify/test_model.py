@@ -15,7 +15,8 @@ from ndiv.models import get_model, list_models
 from ndiv.verify.model import verify
 
 H, L = 4, 12
-SMALL = {"NHITS": {"mlp_units": [[16, 16], [16, 16]]}, "MLP": {"hidden_size": 16}}
+UNITS = {"mlp_units": [[16, 16], [16, 16]]}
+SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 
 
 def windows(b=8):

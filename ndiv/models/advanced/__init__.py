@@ -1,1 +1,1 @@
-"""Deep stacks of residual blocks: NHITS."""
+"""Deep stacks of residual blocks: NBEATS, NBEATSx, NHITS."""

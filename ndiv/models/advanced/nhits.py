@@ -16,14 +16,13 @@ variant="compat": as neuralforecast: the window runs backwards, the backcast is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, closest
 from ...nn import Dropout, Linear, Module, ModuleList
 from ...nn import activation as activation_op
-from ..base import BaseModel, Batch
+from .blocks import ResidualStacks, check_stacks, check_units
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,7 +76,7 @@ class NHITSBlock(Module):
         return x if self.kernel == 1 else FUNCTIONS[self.pool](x, self.kernel, self.kernel, ceil_mode=True)
 
 
-class NHITS(BaseModel):
+class NHITS(ResidualStacks):
     """NHITS.
 
     stack_types             one "identity" for each stack
@@ -106,7 +105,9 @@ class NHITS(BaseModel):
                  pooling_mode: str = "MaxPool1d", interpolation_mode: str = "linear", dropout_prob_theta: float = 0.0,
                  activation: str = "ReLU", **common: Unpack[CommonArguments]) -> None:
         super().__init__()
-        self._check(stack_types, n_blocks, mlp_units, n_pool_kernel_size, n_freq_downsample)
+        check_stacks("NHITS", stack_types, ("identity",), n_blocks=n_blocks, n_pool_kernel_size=n_pool_kernel_size,
+                     n_freq_downsample=n_freq_downsample)
+        check_units("NHITS", mlp_units)
         if pooling_mode not in POOLING:
             raise ConfigError(f"NHITS: unknown pooling_mode {pooling_mode!r}", value=pooling_mode,
                               hint=closest(pooling_mode, POOLING))
@@ -115,52 +116,5 @@ class NHITS(BaseModel):
                               hint=closest(interpolation_mode, INTERPOLATION))
         self.pool, self.mode, self.dropout_prob_theta = POOLING[pooling_mode], interpolation_mode, dropout_prob_theta
         act = activation_op(activation)
-        self.blocks = ModuleList(
-            NHITSBlock(self, kernel, downsample, mlp_units, act)
-            for count, kernel, downsample in zip(n_blocks, n_pool_kernel_size, n_freq_downsample, strict=True)
-            for _ in range(count))
-
-    @staticmethod
-    def _check(stacks: Any, n_blocks: Any, units: Any, kernels: Any, downsample: Any) -> None:
-        for name in stacks:
-            if name != "identity":
-                raise ConfigError(f"NHITS: unknown stack type {name!r}", value=name, hint="NHITS has 'identity' stacks only")
-        for name, given in (("n_blocks", n_blocks), ("n_pool_kernel_size", kernels), ("n_freq_downsample", downsample)):
-            if len(given) != len(stacks):
-                raise ConfigError(f"NHITS: {name} has {len(given)} entries and stack_types {len(stacks)}", value=list(given),
-                                  hint="give one for each stack")
-            if not all(isinstance(v, int) and v >= 1 for v in given):
-                raise ConfigError(f"NHITS: {name} must hold positive whole numbers, not {list(given)}", value=list(given),
-                                  hint="give numbers >= 1")
-        if not units or not all(len(u) == 2 and min(u) >= 1 for u in units):
-            raise ConfigError(f"NHITS: mlp_units must be pairs of positive widths, not {units!r}", value=units,
-                              hint="for example [[512, 512], [512, 512]]")
-        for before, after in pairwise(units):
-            if before[1] != after[0]:
-                raise ConfigError(f"NHITS: mlp_units do not chain: {list(before)} is followed by {list(after)}", value=units,
-                                  hint="each pair must begin with the width that the pair before ends with")
-
-    def blockwise(self, batch: Batch) -> list[Any]:
-        """Forecast of each block, [B, h, outputs], with the level first where there is one; they add up to `forward`."""
-        y, mask, hist, futr, stat = self.inputs(batch)
-        x = y.reshape(-1, self.input_size)
-        on = None if mask is None else mask.reshape(-1, self.input_size)
-        parts: list[Any] = []
-        if self.variant == "compat":
-            parts.append(self.leveled(y[:, -1:]))
-            x, on = x[:, ::-1], None if on is None else on[:, ::-1]
-        elif on is not None:
-            x = x * on
-        for block in self.blocks:
-            backcast, forecast = block(x, hist, futr, stat)
-            x = x - backcast
-            if on is not None:
-                x = x * on
-            parts.append(forecast)
-        return parts
-
-    def forward(self, batch: Batch) -> Any:
-        total, *rest = self.blockwise(batch)
-        for part in rest:
-            total = total + part
-        return total
+        self.make_blocks(stack_types, n_blocks,
+                         lambda k: NHITSBlock(self, n_pool_kernel_size[k], n_freq_downsample[k], mlp_units, act))
