@@ -19,6 +19,7 @@ MODELS = {
     "NBEATS": "ndiv.models.advanced.nbeats",
     "NBEATSx": "ndiv.models.advanced.nbeatsx",
     "NHITS": "ndiv.models.advanced.nhits",
+    "DeepAR": "ndiv.models.probabilistic.deepar",
 }
 
 

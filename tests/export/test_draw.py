@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from small import small
 
 import ndiv
 from ndiv.autograd import Tape
@@ -15,13 +16,11 @@ from ndiv.export.layout import Box, Group, place
 from ndiv.models import get_model, list_models
 
 SVG = "{http://www.w3.org/2000/svg}"
-UNITS = {"mlp_units": [[8, 8]]}
-SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 8}}
 BATCH = {"insample_y": np.ones((3, 12, 1), np.float32), "outsample_y": np.zeros((3, 4, 1), np.float32)}
 
 
 def recorded(name):
-    model = get_model(name)(h=4, input_size=12, **SMALL.get(name, {}))
+    model = get_model(name)(h=4, input_size=12, **small(name, 8))
     return model, Tape.of(model.compute_loss(BATCH))
 
 

@@ -9,20 +9,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import small as sizes
 
 from ndiv.models import get_model
-
-SMALL: dict[str, dict[str, Any]] = {
-    "NLinear": {},
-    "DLinear": {"moving_avg_window": 5},
-    "MLP": {"hidden_size": 8},
-    "NHITS": {"mlp_units": [[8, 8]] * 3},
-}
 
 
 def small_model(name: str = "NLinear", **options: Any) -> Any:
     """A model of that name that trains in milliseconds."""
-    return get_model(name)(**{"h": 4, "input_size": 8, "max_steps": 3, "windows_batch_size": 16, **SMALL[name], **options})
+    return get_model(name)(**{"h": 4, "input_size": 8, "max_steps": 3, "windows_batch_size": 16, **sizes.small(name, 8), **options})
 
 
 def long_frame(n: int = 30, ids: tuple[Any, ...] = ("a", "b")) -> pd.DataFrame:

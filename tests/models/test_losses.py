@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small import small
 
 import ndiv
 from ndiv import losses
@@ -12,8 +13,6 @@ from ndiv.errors import ConfigError
 from ndiv.models import get_model, list_models
 
 H, L = 3, 10
-UNITS = {"mlp_units": [[16, 16]]}
-SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 COUNTS = np.random.default_rng(0).poisson(20, (16, L + H, 1)).astype(np.float32)
 
 CASES = {
@@ -37,7 +36,7 @@ def batch():
 def test_training_and_forecast(name, case):
     scaler = "standard" if case not in ("MAPE", "SMAPE") else "identity"
     m = get_model(name)(h=H, input_size=L, loss=CASES[case](), scaler_type=scaler, learning_rate=1e-2, gradient_clip_val=10.0,
-                        **SMALL.get(name, {}))
+                        **small(name))
     data = batch()
     if case == "MASE":
         assert np.isfinite(m.train_step(data))

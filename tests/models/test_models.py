@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from small import small
 
 import ndiv
 from ndiv.autograd.check import gradcheck
@@ -14,14 +15,12 @@ from ndiv.data.store import SeriesStore
 from ndiv.errors import ArgumentError, ConfigError, FeatureError, HorizonError, NdivError, NotFittedError, ShapeError
 from ndiv.models import capabilities, get_model, list_models
 
-UNITS = {"mlp_units": [[16, 16], [16, 16]]}
-SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 H, L = 4, 12
 EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
 
 
 def make(name, **options):
-    return get_model(name)(**{"h": H, "input_size": L, **SMALL.get(name, {}), **options})
+    return get_model(name)(**{"h": H, "input_size": L, **small(name), **options})
 
 
 def batch(b=8, seed=0, exog=False, missing=False):
@@ -49,7 +48,9 @@ MODELS = list_models()
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_and_overfitting_one_batch(name, variant):
     """Eight windows are learned to less than 1 % of the loss at the start."""
-    m, data = make(name, variant=variant, scaler_type="standard", learning_rate=1e-2, loss=ndiv.losses.MSE()), batch()
+    # DeepAR also learns the steps of the window, and one value does not tell which way the sine goes; three do
+    options = {"lags": [2, 3]} if (name, variant) == ("DeepAR", "paper") else {}
+    m, data = make(name, variant=variant, scaler_type="standard", learning_rate=1e-2, loss=ndiv.losses.MSE(), **options), batch()
     assert m.forward(data).shape == (8, H, 1)
     start = m.train_step(data)
     for _ in range(600):
@@ -269,7 +270,7 @@ def test_partial_fit_goes_on(name):
     assert m.arguments["max_steps"] == whole.arguments["max_steps"] == 10
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n)])
+@pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n) and n != "DeepAR"])  # which feeds it back
 def test_the_target_can_be_left_out_of_the_input(name):
     m, data = make(name, exclude_insample_y=True, **EXOG), batch(exog=True)
     other = {**data, "insample_y": data["insample_y"] * 3 + 1}

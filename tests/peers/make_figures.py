@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbeats_cases
 import numpy as np
+import peer_deepar
 from peer_models import CASES, batch, peer_forward
 from safetensors.numpy import save_file
 
@@ -28,10 +29,20 @@ def nbeats() -> None:
         arrays[f"{name} {seed}: facts"] = np.array(json.dumps({"model": name, "loss": loss, "options": options, "shapes": shapes}))
         arrays[f"{name} {seed}: numbers"] = np.concatenate([v.ravel() for v in found.values()])
     np.savez_compressed(FOLDER / "nbeats.npz", **arrays)
+def deepar() -> None:
+    """figures/deepar.npz: of each case of peer_deepar, the state by neuralforecast's names, forecast, numbers and loss."""
+    arrays = {}
+    for case, (options, loss, scaler) in peer_deepar.CASES.items():
+        found = peer_deepar.peer(options, loss, scaler, peer_deepar.used(options, peer_deepar.batch()))
+        arrays |= {f"{case}/state/{n}": v for n, v in found["state"].items()}
+        arrays |= {f"{case}/{k}": np.asarray(found[k]) for k in ("forecast", "forced", "loss")}
+        print("deepar", case, found["forecast"].shape)
+    np.savez_compressed(FOLDER / "deepar.npz", **arrays)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    deepar()
     for case, (name, options) in CASES.items():
         data = batch()
         weights, forecast = peer_forward(name, options, data)

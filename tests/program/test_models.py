@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import small
 
 import ndiv
 from ndiv import losses
@@ -20,8 +21,7 @@ from ndiv.models.base import BaseModel
 from ndiv.program.show import View
 
 H, L, B = 12, 64, 32
-UNITS = {"mlp_units": [[128, 128]], "dropout_prob_theta": 0.1}
-OPTIONS: dict[str, dict[str, Any]] = {"MLP": {"hidden_size": 256}, "NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS}
+DROPOUT = {"NHITS": {"dropout_prob_theta": 0.1}}
 LOSSES = {"MAE": losses.MAE, "MQLoss": lambda: losses.MQLoss(level=[80, 95]),
           "StudentT": lambda: losses.DistributionLoss("StudentT", level=[80])}
 RNG = np.random.default_rng(0)
@@ -60,7 +60,7 @@ KINDS = [*list_models(), "Mixed"]
 def build(name, loss="MAE", optimizer="Adam"):
     cls = Mixed if name == "Mixed" else get_model(name)
     return cls(h=H, input_size=L, loss=LOSSES[loss](), scaler_type="standard", learning_rate=1e-3, optimizer=optimizer,
-               gradient_clip_val=1.0, **OPTIONS.get(name, {}))
+               gradient_clip_val=1.0, **small(name, 128), **DROPOUT.get(name, {}))
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def test_changed_bytes_are_refused(change):
 @pytest.mark.parametrize("options", [{}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}])
 @pytest.mark.parametrize("name", list_models())
 def test_an_exported_model_forecasts_what_the_model_does(name, options, engine, tmp_path):
-    m = get_model(name)(h=4, input_size=16, **options)
+    m = get_model(name)(h=4, input_size=16, **{"loss": "MAE", **options})
     m.export(tmp_path / "m.ndiv", batch_size=2)
     f = ndiv.load(tmp_path / "m.ndiv") if engine == ndiv.info()["backend"] else files.read(tmp_path / "m.ndiv", engine)
     y = np.random.default_rng(0).normal(5, 2, (5, 16, 1)).astype(F)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import small
 
 import ndiv
 from ndiv import losses
@@ -27,8 +28,6 @@ from ndiv.program.train import TrainStep
 
 ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
 H, L, B, STEPS = 3, 10, 16, 3
-UNITS = {"mlp_units": [[16, 16]]}
-SMALL: dict[str, dict[str, Any]] = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
 
@@ -101,7 +100,7 @@ def same(models, data, steps=STEPS, bounds=(1e-6, 1e-6)):
 
 def model(name="NLinear", loss="MSE", **options):
     options = {"scaler_type": "identity" if loss in UNSCALED else "standard", "learning_rate": 1e-2, "optimizer": "SGD", **options}
-    return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**SMALL.get(name, {}), **options})
+    return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**small(name), **options})
 
 
 @pytest.mark.parametrize("loss", LOSSES)

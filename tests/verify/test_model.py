@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from small import small
 
 import ndiv
 from ndiv.autograd import REGISTRY, Primitive, apply
@@ -15,8 +16,6 @@ from ndiv.models import get_model, list_models
 from ndiv.verify.model import verify
 
 H, L = 4, 12
-UNITS = {"mlp_units": [[16, 16], [16, 16]]}
-SMALL = {"NHITS": UNITS, "NBEATS": UNITS, "NBEATSx": UNITS, "MLP": {"hidden_size": 16}}
 
 
 def windows(b=8):
@@ -30,7 +29,7 @@ def windows(b=8):
 
 
 def make(name, **options):
-    return get_model(name)(**{"h": H, "input_size": L, **SMALL.get(name, {}), **options})
+    return get_model(name)(**{"h": H, "input_size": L, **small(name), **options})
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "MSE"}, {"scaler_type": "revin"}], ids=str)

@@ -1,0 +1,1 @@
+"""Weights of other libraries by model: one `convert(state, model)` a file."""

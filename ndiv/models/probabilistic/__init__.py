@@ -1,0 +1,1 @@
+"""Models whose forecast is a distribution first of all."""

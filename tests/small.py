@@ -1,0 +1,15 @@
+"""Every model at a size for tests: `small(name, width)` gives the arguments of its architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def small(name: str, width: int = 16) -> dict[str, Any]:
+    """Hidden layers ``width`` wide; nothing for models without hidden layers."""
+    units = {"mlp_units": [[width, width]] * 2}
+    return {
+        "MLP": {"hidden_size": width},
+        "NHITS": units, "NBEATS": units, "NBEATSx": units,
+        "DeepAR": {"lstm_hidden_size": width, "lstm_dropout": 0.0, "trajectory_samples": 20},
+    }.get(name, {})
