@@ -12,4 +12,5 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         "MLP": {"hidden_size": width},
         "NHITS": units, "NBEATS": units, "NBEATSx": units,
         "DeepAR": {"lstm_hidden_size": width, "lstm_dropout": 0.0, "trajectory_samples": 20},
+        **{n: {"encoder_hidden_size": width, "decoder_hidden_size": width} for n in ("RNN", "LSTM", "GRU")},
     }.get(name, {})

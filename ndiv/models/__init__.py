@@ -20,6 +20,9 @@ MODELS = {
     "NBEATSx": "ndiv.models.advanced.nbeatsx",
     "NHITS": "ndiv.models.advanced.nhits",
     "DeepAR": "ndiv.models.probabilistic.deepar",
+    "RNN": "ndiv.models.recurrent.rnn",
+    "LSTM": "ndiv.models.recurrent.lstm",
+    "GRU": "ndiv.models.recurrent.gru",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbeats_cases
 import numpy as np
 import peer_deepar
+import recurrent_cases
 from peer_models import CASES, batch, peer_forward
 from safetensors.numpy import save_file
 
@@ -51,3 +52,4 @@ if __name__ == "__main__":
         save_file(arrays, str(FOLDER / f"{case}.safetensors"))
         print(case, forecast.shape, len(weights))
     nbeats()
+    recurrent_cases.write()

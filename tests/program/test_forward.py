@@ -110,7 +110,8 @@ def same(build, case="", **changes):
                 rng = np.random.default_rng(5)
                 for p, q in zip(fast.parameters(), slow.parameters(), strict=True):
                     p.data = q.data = p.data + 0.01 * rng.standard_normal(p.shape).astype(np.float32)
-            near(fast.forecast(data), slow.forecast(data))
+            # two recurrent layers in turn, whose rounding grows from step to step; see tests/program/test_conformance.py
+            near(fast.forecast(data), slow.forecast(data), 3e-6 if fast.RECURRENT else 1e-6)
             assert len(plans(fast, method)) == (call >= early)
             near(fast.validation_loss([data, data]), slow.validation_loss([data, data]), bound)
             assert np.isfinite(slow.validation_loss([data]))

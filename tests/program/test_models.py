@@ -21,7 +21,7 @@ from ndiv.models.base import BaseModel
 from ndiv.program.show import View
 
 H, L, B = 12, 64, 32
-DROPOUT = {"NHITS": {"dropout_prob_theta": 0.1}}
+DROPOUT: dict[str, dict[str, Any]] = {"NHITS": {"dropout_prob_theta": 0.1}, "LSTM": {"encoder_dropout": 0.1}}
 LOSSES = {"MAE": losses.MAE, "MQLoss": lambda: losses.MQLoss(level=[80, 95]),
           "StudentT": lambda: losses.DistributionLoss("StudentT", level=[80])}
 RNG = np.random.default_rng(0)

@@ -1,0 +1,1 @@
+"""Recurrent models: a state that is carried from step to step."""
