@@ -13,4 +13,6 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         "NHITS": units, "NBEATS": units, "NBEATSx": units,
         "DeepAR": {"lstm_hidden_size": width, "lstm_dropout": 0.0, "trajectory_samples": 20},
         **{n: {"encoder_hidden_size": width, "decoder_hidden_size": width} for n in ("RNN", "LSTM", "GRU")},
+        "TCN": {"encoder_hidden_size": width // 2, "decoder_hidden_size": width, **({"dropout": 0.0} if width < 64 else {})},
+        "BiTCN": {"hidden_size": max(width // 8, 4), "dropout": 0.0},
     }.get(name, {})

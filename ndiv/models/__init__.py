@@ -23,6 +23,8 @@ MODELS = {
     "RNN": "ndiv.models.recurrent.rnn",
     "LSTM": "ndiv.models.recurrent.lstm",
     "GRU": "ndiv.models.recurrent.gru",
+    "TCN": "ndiv.models.convolutional.tcn",
+    "BiTCN": "ndiv.models.convolutional.bitcn",
 }
 
 

@@ -1,4 +1,4 @@
-"""The layers: Linear, Dropout, LayerNorm, Identity, activations, Sequential, ModuleList.
+"""The layers: Linear, Dropout, Dropout1d, LayerNorm, Identity, activations, Sequential, ModuleList.
 
 Names, arguments, shapes and initial values follow PyTorch.
 """
@@ -16,8 +16,8 @@ from ..errors import ConfigError, closest
 from . import init
 from .module import Module, Parameter
 
-__all__ = ["ACTIVATION_NAMES", "Dropout", "ELU", "GELU", "Identity", "LayerNorm", "LeakyReLU", "Linear", "ModuleList", "PReLU",
-           "ReLU", "SELU", "Sequential", "SiLU", "Sigmoid", "Softplus", "Tanh", "activation"]
+__all__ = ["ACTIVATION_NAMES", "Dropout", "Dropout1d", "ELU", "GELU", "Identity", "LayerNorm", "LeakyReLU", "Linear",
+           "ModuleList", "PReLU", "ReLU", "SELU", "Sequential", "SiLU", "Sigmoid", "Softplus", "Tanh", "activation"]
 
 _NDIV_INTERNAL = True
 
@@ -68,6 +68,25 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class Dropout1d(Dropout):
+    """Zeroes whole channels of x [B, C, L] with probability p while training, scaling the rest by 1 / (1 - p).
+
+    Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks (spatial dropout).
+
+    >>> import ndiv, numpy as np
+    >>> y = ndiv.nn.Dropout1d(0.5)(ndiv.tensor(np.ones((2, 3, 4), np.float32))).numpy()
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or self.p == 0.0:
+            return x
+        one = np.ones((), x.dtype)
+        channels = FUNCTIONS["where"](x[:, :, :1] > 0, one, one)  # ones that a plan knows to depend on the batch
+        return x * FUNCTIONS["dropout"](channels, self.p, True)
 
 
 class LayerNorm(Module):

@@ -30,8 +30,8 @@ class _WeightNormed(Module):
     def __getattr__(self, name: str) -> Any:
         dims = self.__dict__.get("_weight_norms", {})
         if name in dims:
-            v = self._parameters[f"{name}_v"]
-            return v * (self._parameters[f"{name}_g"] / _norm(v, dims[name]))
+            g, v = self.__dict__[f"{name}_g"], self.__dict__[f"{name}_v"]  # as a layer reads its weight: by attribute
+            return v * (g / _norm(v, dims[name]))
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -249,7 +249,7 @@ def test_compat_gives_neuralforecasts_numbers(case):
 
 
 def test_there_is_a_figure_for_every_case():
-    assert len(list(FIGURES.glob("*.safetensors"))) == 7
+    assert len(list(FIGURES.glob("*.safetensors"))) == 11
 
 
 def test_nhits_blocks_add_up():

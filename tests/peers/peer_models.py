@@ -23,6 +23,11 @@ CASES = {
                              "interpolation_mode": "nearest", "activation": "Tanh", **EXOG}),
     "nhits-cubic": ("NHITS", {"mlp_units": [[8, 8]], "n_pool_kernel_size": [2, 1], "n_freq_downsample": [2, 1],
                               "stack_types": ["identity"] * 2, "n_blocks": [1, 1], "interpolation_mode": "cubic"}),
+    "tcn": ("TCN", {"encoder_hidden_size": 6, "decoder_hidden_size": 5, "dilations": [1, 2, 4, 8, 16]}),
+    "tcn-exog": ("TCN", {"kernel_size": 3, "dilations": [1, 3], "encoder_hidden_size": 6, "encoder_activation": "Tanh",
+                         "decoder_layers": 3, "decoder_hidden_size": 5, "decoder_activation": "GELU", **EXOG}),
+    "bitcn": ("BiTCN", {"hidden_size": 4}),
+    "bitcn-exog": ("BiTCN", {"hidden_size": 4, **EXOG}),
 }
 
 
