@@ -15,4 +15,6 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         **{n: {"encoder_hidden_size": width, "decoder_hidden_size": width} for n in ("RNN", "LSTM", "GRU")},
         "TCN": {"encoder_hidden_size": width // 2, "decoder_hidden_size": width, **({"dropout": 0.0} if width < 64 else {})},
         "BiTCN": {"hidden_size": max(width // 8, 4), "dropout": 0.0},
+        "TiDE": {"hidden_size": width, "decoder_output_dim": 4, "temporal_decoder_dim": width // 2, "dropout": 0.0},
+        "DeepNPTS": {"hidden_size": width, "dropout": 0.0},
     }.get(name, {})

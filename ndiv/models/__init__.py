@@ -25,6 +25,8 @@ MODELS = {
     "GRU": "ndiv.models.recurrent.gru",
     "TCN": "ndiv.models.convolutional.tcn",
     "BiTCN": "ndiv.models.convolutional.bitcn",
+    "TiDE": "ndiv.models.advanced.tide",
+    "DeepNPTS": "ndiv.models.probabilistic.deepnpts",
 }
 
 

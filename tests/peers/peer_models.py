@@ -28,6 +28,13 @@ CASES = {
                          "decoder_layers": 3, "decoder_hidden_size": 5, "decoder_activation": "GELU", **EXOG}),
     "bitcn": ("BiTCN", {"hidden_size": 4}),
     "bitcn-exog": ("BiTCN", {"hidden_size": 4, **EXOG}),
+    "tide": ("TiDE", {"hidden_size": 8, "decoder_output_dim": 3, "temporal_decoder_dim": 4, "layernorm": False,
+                      "num_encoder_layers": 2, "num_decoder_layers": 2}),
+    "tide-exog": ("TiDE", {"hidden_size": 8, "decoder_output_dim": 3, "temporal_decoder_dim": 4, "layernorm": False,
+                           "temporal_width": 2, **EXOG}),
+    "deepnpts": ("DeepNPTS", {"hidden_size": 6}),
+    "deepnpts-exog": ("DeepNPTS", {"hidden_size": 6, "batch_norm": False, "n_layers": 1, **EXOG}),
+    "tide-norm": ("TiDE", {"hidden_size": 8, "decoder_output_dim": 3, "temporal_decoder_dim": 4, **EXOG}),
 }
 
 

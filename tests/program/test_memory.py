@@ -51,7 +51,8 @@ def test_members_share_the_place_of_their_leader():
 @pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 1.0, "scaler_type": "revin"}, {"scaler_type": "robust"}])
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_is_within_a_tenth_of_the_bound(name, options, train):
-    for size, length in ((1, 24), (7, 48)):
+    one = 2 if train and name == "DeepNPTS" else 1  # batch normalization learns nothing from one window
+    for size, length in ((one, 24), (7, 48)):
         model = get_model(name)(h=12, input_size=length, **options)
         rng = np.random.default_rng(0)
         batch = {"insample_y": rng.standard_normal((size, length, 1)).astype(np.float32),

@@ -123,6 +123,7 @@ def test_a_step_is_that_of_op_by_op(name, loss):
     """At the sizes of practice, where sums are long; small ones of every kind are in test_train.py."""
     fast, slow = build(name, loss, "SGD"), build(name, loss, "SGD")
     slow.__dict__["_compiled"] = lambda batch: None
+    before = {n: p.data.copy() for n, p in slow.named_parameters()}
     for s in range(3):
         values = []
         for m in (fast, slow):
@@ -130,7 +131,9 @@ def test_a_step_is_that_of_op_by_op(name, loss):
             values.append(m.train_step(BATCH))
         assert abs(values[0] - values[1]) <= 1e-6 * abs(values[1])
     for (n, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
-        assert np.abs(p.data - q.data).max() <= 1e-6 * np.abs(q.data).max(), n
+        # one that starts at 0 holds nothing but steps: it is as exact as the gradients that were added up
+        bound = 1e-6 if before[n].any() else 1e-5
+        assert np.abs(p.data - q.data).max() <= bound * np.abs(q.data).max(), n
 
 
 def test_python_runs_on_while_a_plan_runs():

@@ -47,6 +47,9 @@ EXACTNESS = {
     "NegativeBinomial": (2e-6, 1e-6, "three log-gammas of some ten times the loss cancel"),
 }
 
+# (model, loss) of variant="compat", and why
+COMPAT = {("TiDE", "Normal"): (2e-6, 1e-5, "two numbers are normalized: their difference is divided by itself")}
+
 
 def batch(case="", **changes):
     y = np.clip(COUNTS / 60, 0.01, 0.99) if case == "Beta" else (COUNTS > 20).astype(np.float32) if case == "Bernoulli" else COUNTS
@@ -90,7 +93,9 @@ def same(models, data, steps=STEPS, bounds=(1e-6, 1e-6)):
     assert all(s.executable.engine == ENGINE for s in fast._step.cache.values())
     moved = False
     for (name, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
-        assert relative(p.data, q.data) <= bounds[1], f"{name}: {relative(p.data, q.data):.1e}"
+        # one that starts at 0 holds nothing but steps: it is as exact as the gradients that were added up
+        bound = bounds[1] if before[name].any() else 10 * bounds[1]
+        assert relative(p.data, q.data) <= bound, f"{name}: {relative(p.data, q.data):.1e}"
         moved = moved or (q.data != before[name]).any()
     for (name, p), (_, q) in zip(fast.named_buffers(), slow.named_buffers(), strict=True):
         assert relative(p, q) <= bounds[1], name
@@ -170,7 +175,7 @@ EXOG = {"hist_exog_list": ["a", "b"], "futr_exog_list": ["c"], "stat_exog_list":
 
 @pytest.mark.parametrize("kinds", [("hist",), ("futr",), ("stat",), ("hist", "futr", "stat")], ids="-".join)
 @pytest.mark.parametrize("scaler", ["identity", "robust"])
-@pytest.mark.parametrize("name", ["MLP", "NHITS"])
+@pytest.mark.parametrize("name", ["MLP", "NHITS", "TiDE", "DeepNPTS"])
 def test_covariates(name, kinds, scaler):
     options = {f"{k}_exog_list": EXOG[f"{k}_exog_list"] for k in kinds}
     lengths = {"hist": (L,), "futr": (L + H,), "stat": ()}
@@ -181,10 +186,10 @@ def test_covariates(name, kinds, scaler):
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("loss", ["MSE", "Normal", "MQLoss"])
 def test_variant_compat(name, loss):
-    same(pair(lambda: model(name, loss, variant="compat")), batch())
+    same(pair(lambda: model(name, loss, variant="compat")), batch(), bounds=COMPAT.get((name, loss), (1e-6, 1e-6))[:2])
 
 
-@pytest.mark.parametrize("name", ["MLP", "NHITS"])
+@pytest.mark.parametrize("name", ["MLP", "NHITS", "TiDE"])
 def test_without_the_series_itself(name):
     found = {"futr_exog": RNG.standard_normal((B, L + H, 1)).astype(np.float32)}
     same(pair(lambda: model(name, "MSE", futr_exog_list=["c"], exclude_insample_y=True)), batch(**found))
