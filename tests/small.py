@@ -7,7 +7,7 @@ from typing import Any
 
 def small(name: str, width: int = 16) -> dict[str, Any]:
     """Hidden layers ``width`` wide; nothing for models without hidden layers."""
-    units = {"mlp_units": [[width, width]] * 2}
+    units = {"mlp_units": [[width, width]]}
     return {
         "MLP": {"hidden_size": width},
         "NHITS": units, "NBEATS": units, "NBEATSx": units,
@@ -17,4 +17,5 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         "BiTCN": {"hidden_size": max(width // 8, 4), "dropout": 0.0},
         "TiDE": {"hidden_size": width, "decoder_output_dim": 4, "temporal_decoder_dim": width // 2, "dropout": 0.0},
         "DeepNPTS": {"hidden_size": width, "dropout": 0.0},
+        "MLPMultivariate": {"hidden_size": width}, "TSMixer": {"ff_dim": width // 2, "dropout": 0.0},
     }.get(name, {})

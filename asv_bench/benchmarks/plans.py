@@ -66,6 +66,9 @@ class Forward:
         self.batch = batch(rows)
         series = np.random.default_rng(0).standard_normal((rows, L + H), dtype=np.float32)
         self.store = SeriesStore.from_arrays_list(list(series))
+        if m.MULTIVARIATE:  # many windows of the one series that it is built for
+            self.store.ids[:] = 0
+            m.series_ids = self.store.ids[:1]
         m.validation_loss([self.batch])
         for _ in range(base._RUNS_BEFORE_PLAN + 1):
             m.forecast(self.batch)

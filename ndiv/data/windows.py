@@ -16,7 +16,7 @@ from ndiv.errors import ConfigError, HorizonError, ShapeError
 
 from .store import SeriesStore
 
-__all__ = ["EpochLoader", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"]
+__all__ = ["EpochLoader", "PanelIndex", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"]
 
 Batch = dict[str, np.ndarray]
 # One Philox key is (seed, stream number): the high bits of the second word keep the two uses of a loader apart.
@@ -179,10 +179,15 @@ class WindowIndex:
         if not store.mask.all() or share[0] > 0 or share[1] > 0:
             self._drop_unobserved(share)
 
+    def _observed(self) -> tuple[np.ndarray, int]:
+        """Observed values in each row [T], and how many there can be."""
+        return self.store.mask, 1
+
     def _drop_unobserved(self, share: tuple[float, float], block: int = 1 << 16) -> None:
         """Keep the candidates with enough observed steps; temporary memory is the running count of the mask."""
-        seen = np.concatenate([[0], np.cumsum(self.store.mask, dtype=np.int64)])
-        need = [max(1, int(a * n + 1e-9)) for a, n in zip(share, (self.input_size, self.h), strict=True)]
+        observed, most = self._observed()
+        seen = np.concatenate([[0], np.cumsum(observed, dtype=np.int64)])
+        need = [max(1, int(a * n * most + 1e-9)) for a, n in zip(share, (self.input_size, self.h), strict=True)]
         total = int(self._ends[-1])
         keep = np.empty(total, bool)
         for begin in range(0, total, block):
@@ -233,12 +238,53 @@ class WindowIndex:
                            hint="Use a smaller input_size or h, set start_padding_enabled=True, or supply more data.")
 
 
+class PanelIndex(WindowIndex):
+    """Windows over all series at once, for multivariate models: the series are aligned on their last rows.
+
+    Arguments as of `WindowIndex`; rows are counted from the first one of the longest series, and a shorter series begins
+    later, padded and masked before that. A window exists where a window of the longest series would, with one observed
+    value of any series in its inputs and in its targets, or ``availability`` of all values. ``lo`` and ``hi`` count within
+    each series and limit the targets of each.
+
+    >>> index = PanelIndex(SeriesStore.from_arrays_list([[1, 2, 3, 4], [30, 40]]), input_size=2, h=1)
+    >>> len(index), index.gather([0])["insample_y"][0].tolist(), index.gather([0])["outsample_y"].tolist()
+    (2, [[1.0, 0.0], [2.0, 0.0]], [[[3.0, 30.0]]])
+    """
+
+    def __init__(self, store: SeriesStore, input_size: int, h: int, step_size: int = 1, start_padding: bool = False,
+                 availability: float | tuple[float, float] = 0.0, lo: Any = None, hi: Any = None,
+                 partial_horizon: bool = False) -> None:
+        lengths = store.lengths
+        rows = int(lengths.max())
+        self.panel, self.late = store, rows - lengths  # [S] rows before the first of each series
+        self.own_lo = np.broadcast_to(np.asarray(0 if lo is None else lo, np.int64), lengths.shape)
+        self.own_hi = np.minimum(lengths if hi is None else np.asarray(hi, np.int64), lengths)
+        place = np.arange(len(store.y)) - np.repeat(store.offsets[:-1] - self.late, lengths)
+        self.values = np.bincount(place[store.mask], minlength=rows)  # observed values in each row
+        clock = SeriesStore(np.zeros(1, np.int64), np.array([0, rows]), np.arange(rows), np.zeros(rows), self.values > 0)
+        first, last = int((self.own_lo + self.late).min()), int((self.own_hi + self.late).max())
+        super().__init__(clock, input_size, h, step_size, start_padding, availability, first, last, partial_horizon)
+
+    def _observed(self) -> tuple[np.ndarray, int]:
+        return self.values, self.panel.n_series
+
+    def gather(self, k: Any) -> Batch:
+        """The batch of windows ``k`` [B] in the layout of `stack_series`."""
+        _, starts = self.locate(k)
+        n = self.panel.n_series
+        series = np.tile(np.arange(n), len(starts))
+        rows = gather(self.panel, series, np.repeat(starts, n) - self.late[series], self.input_size, self.h,
+                      lo=self.own_lo[series], hi=self.own_hi[series])
+        return stack_series(rows, n)
+
+
 class WindowLoader:
     """Training batches as neuralforecast draws them: some series, then some of their windows.
 
     Step ``t`` takes ``batch_size`` series (reshuffled each epoch, those without a window left out), then up to
     ``windows_batch_size`` of their windows, uniformly without replacement; when they have fewer, all of them once.
-    By default the last horizons may run past the end of the series with mask 0, as in neuralforecast.
+    By default the last horizons may run past the end of the series with mask 0, as in neuralforecast. With ``panel=True``
+    a window holds all series (`PanelIndex`), and ``batch_size`` does not matter.
 
     Raises `HorizonError` (E0005) when there is no window at all.
 
@@ -250,10 +296,10 @@ class WindowLoader:
     def __init__(self, store: SeriesStore, input_size: int, h: int, batch_size: int = 32,
                  windows_batch_size: int = 1024, step_size: int = 1, seed: int = 1, start_padding: bool = False,
                  availability: float | tuple[float, float] = 0.0, lo: Any = None, hi: Any = None,
-                 partial_horizon: bool = True, drop_last: bool = False, shuffle: bool = True) -> None:
+                 partial_horizon: bool = True, drop_last: bool = False, shuffle: bool = True, panel: bool = False) -> None:
         _positive(batch_size=batch_size, windows_batch_size=windows_batch_size)
-        self.index = WindowIndex(store, input_size, h, step_size, start_padding, availability, lo, hi,
-                                 partial_horizon).require()
+        kind = PanelIndex if panel else WindowIndex
+        self.index = kind(store, input_size, h, step_size, start_padding, availability, lo, hi, partial_horizon).require()
         self.batch_size, self.windows_batch_size = int(batch_size), int(windows_batch_size)
         self.seed, self.shuffle = _seed(seed), shuffle
         self._series = np.flatnonzero(self.index.counts)
@@ -295,7 +341,7 @@ class WindowLoader:
 
 
 class SequentialLoader:
-    """Every window once, in order: validation and in-sample prediction.
+    """Every window once, in order: validation and in-sample prediction; ``panel=True``: windows of all series at once.
 
     >>> loader = SequentialLoader(SeriesStore.from_arrays_list([range(10)]), input_size=3, h=2, batch_size=4)
     >>> [len(b["insample_y"]) for b in loader.batches()]
@@ -304,9 +350,10 @@ class SequentialLoader:
 
     def __init__(self, store: SeriesStore, input_size: int, h: int, batch_size: int = 1024, step_size: int = 1,
                  start_padding: bool = False, availability: float | tuple[float, float] = 0.0, lo: Any = None,
-                 hi: Any = None, partial_horizon: bool = False) -> None:
+                 hi: Any = None, partial_horizon: bool = False, panel: bool = False) -> None:
         _positive(batch_size=batch_size)
-        self.index = WindowIndex(store, input_size, h, step_size, start_padding, availability, lo, hi, partial_horizon)
+        kind = PanelIndex if panel else WindowIndex
+        self.index = kind(store, input_size, h, step_size, start_padding, availability, lo, hi, partial_horizon)
         self.batch_size = int(batch_size)
 
     def __len__(self) -> int:

@@ -59,6 +59,7 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
         "local_scaler_type": nf.local_scaler_type, "models": [m.config() for m in nf.models],
+        "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
         "scaler_ids": None, "series": None}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
     if nf.scaler is not None:
@@ -115,6 +116,10 @@ def load(path: Any) -> NeuralForecast:
             model = BaseModel.from_config(config)
             model.load_state_dict(_read(folder, manifest, f"model_{k}.safetensors"))
             model.fitted = True
+            if model.MULTIVARIATE and manifest["model_ids"][k] is not None:
+                model.series_ids = identifiers.decode(manifest["model_ids"][k])
+                if len(model.series_ids) != model.n_series:
+                    raise ValueError(f"{len(model.series_ids)} ids for {model.n_series} series")
             models.append(model)
         nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"])
         nf.columns = ColumnNames(**manifest["columns"])

@@ -5,6 +5,8 @@ A model gives ``outputsize`` numbers for each step and series, y_hat [B, h, n * 
 outputsize              how many numbers for each step
 output_names            suffix of each column of a forecast ("" for the forecast itself)
 is_distribution_output  the loss works in the units of the data, not in those of the scaled window
+is_by_parameter         the n * outputsize numbers are those of the first parameter for all series, then of the second;
+                        else those of the first series, then of the second
 level_mask(n)           which of the n * outputsize numbers a model may add a level to
 domain_map(y_hat)       the model's numbers as the loss takes them: [B, h, n], [B, h, n, quantiles], or parameters
 loss(y, y_hat, mask=None, y_insample=None)
@@ -47,6 +49,7 @@ class Loss:
     outputsize: int = 1
     output_names: tuple[str, ...] = ("",)
     is_distribution_output = False
+    is_by_parameter = False
 
     def __init__(self, horizon_weight: Any = None) -> None:
         self.horizon_weight = None if horizon_weight is None else np.asarray(horizon_weight, dtype=np.float32).ravel()

@@ -125,6 +125,8 @@ class DistributionLoss(_Likelihood):
     0.9189
     """
 
+    is_by_parameter = True
+
     def __init__(self, distribution: str, level: Sequence[float] = LEVEL, quantiles: Sequence[float] | None = None,
                  num_samples: int = 1000, return_params: bool = False, horizon_weight: Any = None,
                  rho: float | None = None) -> None:

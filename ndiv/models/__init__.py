@@ -27,6 +27,8 @@ MODELS = {
     "BiTCN": "ndiv.models.convolutional.bitcn",
     "TiDE": "ndiv.models.advanced.tide",
     "DeepNPTS": "ndiv.models.probabilistic.deepnpts",
+    "MLPMultivariate": "ndiv.models.basic.mlpmultivariate",
+    "TSMixer": "ndiv.models.advanced.tsmixer",
 }
 
 

@@ -7,6 +7,11 @@ covariate handling happen here.
 
 A batch is a dict of arrays or Tensors: insample_y [B, L, n], insample_mask [B, L, n], hist_exog [B, L, X],
 futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n].
+
+A univariate model (n = 1) sees series one by one. A ``MULTIVARIATE`` one takes an argument ``n_series`` and sees all N of
+them at once: its windows are aligned on the last row of each series, n = N everywhere, hist_exog is [B, X, L, N], futr_exog
+[B, F, L + h, N], stat_exog [N, S]. Its constructor reads ``self.n_series``; with n_series=None that is 1 until `fit_store`
+has seen the series and builds the model for them. `numbers` puts its forecasts in the order in which the loss reads them.
 """
 
 from __future__ import annotations
@@ -24,11 +29,12 @@ from ..autograd.ops import FUNCTIONS
 from ..autograd.tape import stopped
 from ..data.scalers import WindowScaler, window_scaler
 from ..data.store import SeriesStore
-from ..data.windows import SequentialLoader, WindowLoader, gather
+from ..data.windows import SequentialLoader, WindowLoader, gather, stack_series
 from ..errors import ConfigError, FeatureError, HorizonError, NotFittedError, ShapeError, closest
 from ..nn import Module, Parameter
 from ..training import Trainer
 from .arguments import bind, check
+from .panel import check_n_series, one_clock, panels
 
 __all__ = ["Batch", "BaseModel"]
 
@@ -61,6 +67,7 @@ class BaseModel(Module):
             if bound["input_size"] == -1:
                 bound["input_size"] = 3 * bound["h"]
             check(cls.__name__, bound, {k: getattr(cls, v) for k, v in _KINDS.items()}, _supporters)
+            check_n_series(cls.__name__, bound.get("n_series"))
             self.__dict__["arguments"] = bound
         return self
 
@@ -79,6 +86,9 @@ class BaseModel(Module):
         self.stat_exog_list = list(a["stat_exog_list"] or [])
         self.scaler: WindowScaler = window_scaler(a["scaler_type"])
         self.n_out: int = self.loss.outputsize
+        self.n_series: int = a.get("n_series") or 1
+        self.series_ids: np.ndarray | None = None  # of a multivariate model, in the order of its channels
+        self._sized = False  # n_series was found in the data
         self.base_lr: float = a["learning_rate"]
         self.fitted = False
         self.history: list[dict[str, float]] = []
@@ -113,28 +123,45 @@ class BaseModel(Module):
         if len(y.shape) != 3 or y.shape[1] != self.input_size:
             raise ShapeError(f"{type(self).__name__}: insample_y has shape {list(y.shape)}", value=tuple(y.shape),
                              hint=f"it must be [B, {self.input_size}, n]")
+        if self.MULTIVARIATE and y.shape[2] != self.n_series:
+            raise ShapeError(f"{type(self).__name__} is made for {self.n_series} series and insample_y has {y.shape[2]}",
+                             value=tuple(y.shape), hint=f"make the model with n_series={y.shape[2]}")
         if self.arguments["exclude_insample_y"]:
             y = y * 0.0
         mask = batch.get("insample_mask")
         found: list[Any] = []
-        for kind, length in (("hist", self.input_size), ("futr", self.input_size + self.h), ("stat", None)):
+        for kind in ("hist", "futr", "stat"):
             names = getattr(self, f"{kind}_exog_list")
             value = batch.get(f"{kind}_exog")
             if not names:
                 found.append(None)
                 continue
-            shape = (len(y), *(() if length is None else (length,)), len(names))
+            shape = self.exog_shape(kind, len(y))
             if value is None or tuple(value.shape) != shape:
                 raise FeatureError(f"{type(self).__name__}: {kind}_exog must have shape {list(shape)} for {names}",
                                    value=None if value is None else tuple(value.shape), hint="give one column a name")
             found.append(value)
         return (y, mask, *found)
 
+    def exog_shape(self, kind: str, windows: int) -> tuple[int, ...]:
+        """The shape of the covariates "hist", "futr" or "stat" in a batch of that many windows."""
+        count = len(getattr(self, f"{kind}_exog_list"))
+        if kind == "stat":
+            return (self.n_series if self.MULTIVARIATE else windows, count)
+        length = self.input_size + (self.h if kind == "futr" else 0)
+        return (windows, count, length, self.n_series) if self.MULTIVARIATE else (windows, length, count)
+
     def leveled(self, level: Any) -> Any:
         """A level [B, 1, 1] for each number of a step: to the location alone in ``paper``, to all in ``compat``."""
         if self.n_out == 1 or self.variant == "compat":
             return level
         return level * self.loss.level_mask().reshape(1, 1, -1).astype(level.dtype)
+
+    def numbers(self, each: Any) -> Any:
+        """[B, h, n, outputs], the numbers of each series, in the order in which the loss reads them: [B, h, n * outputs]."""
+        if self.loss.is_by_parameter:
+            each = FUNCTIONS["transpose"](each, 2, 3)
+        return each.reshape(each.shape[0], self.h, -1)
 
     def forward(self, batch: Batch) -> Any:
         raise NotImplementedError
@@ -155,9 +182,14 @@ class BaseModel(Module):
                 out[key] = z if on is None else z * on
         for key in ("hist_exog", "futr_exog"):
             if key in arrays:
-                past = arrays[key][:, :self.input_size]  # statistics never see the future
-                on = None if mask is None else FUNCTIONS["expand"](mask[..., :1], tuple(past.shape))
-                out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=1))
+                # statistics never see the future
+                if self.MULTIVARIATE:  # [B, X, L, n]
+                    past, axis = arrays[key][:, :, :self.input_size], 2
+                    on = None if mask is None else FUNCTIONS["expand"](mask[:, None], tuple(past.shape))
+                else:
+                    past, axis = arrays[key][:, :self.input_size], 1
+                    on = None if mask is None else FUNCTIONS["expand"](mask[..., :1], tuple(past.shape))
+                out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=axis))
         if self.scaler.name == "revin":
             out["insample_y"] = out["insample_y"] * self.revin_weight + self.revin_bias
             if mask is not None:
@@ -352,6 +384,7 @@ class BaseModel(Module):
         """Train on the windows of a store whose targets lie before the last ``val_size + test_size`` rows.
 
         Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) for sizes that disagree,
+        `DataError` (E0011) when a multivariate model that was trained before misses series or meets other ones,
         `NonFiniteError` (E0009) when training diverges. With ``memory_budget`` the first step raises `ConfigError` where the
         plan cannot be within that many bytes, and names the smallest number that it reached.
         """
@@ -365,9 +398,11 @@ class BaseModel(Module):
         if a["memory_budget"] is not None and backends.current() != "native":
             warnings.warn(f"{type(self).__name__}: plans keep to memory_budget, and without the native backend training runs "
                           "op by op", stacklevel=2)
+        if self.MULTIVARIATE:
+            store = self._sized_for(store)
         ranges = store.split(val_size, test_size)
         self._long_enough(store, ranges["train"][1])
-        common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"]}
+        common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"], "panel": self.MULTIVARIATE}
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
                               availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"], **common)
@@ -383,7 +418,25 @@ class BaseModel(Module):
         state = trainer.fit(self, loader, validation, resume=resume)
         self.history, self.train_trajectories = state.history, state.train_losses
         self.fitted = True
+        self.series_ids = store.ids if self.MULTIVARIATE else None
         return self
+
+    def _sized_for(self, store: SeriesStore) -> SeriesStore:
+        """The series in the order of the channels of this multivariate model, which is built for their number where it was
+        told none."""
+        untold = self._sized or self.arguments["n_series"] is None
+        if untold and self.series_ids is None and (self.n_series != store.n_series or not self._sized):
+            self._size(store.n_series)
+        order = panels(self, store)[0]
+        one_clock(self, store)
+        return store if (order == np.arange(store.n_series)).all() else store.select(order)
+
+    def _size(self, n_series: int | None) -> None:
+        """Build the model anew for that many series."""
+        options = {**self.arguments, "n_series": n_series}
+        self.__dict__["arguments"] = options
+        type(self).__init__(self, **options)
+        self._sized = True
 
     def partial_fit(self, data: Any, max_steps: int | None = None, **kwargs: Any) -> BaseModel:
         """Go on training on new data, from the weights and the optimizer's state of before.
@@ -410,6 +463,8 @@ class BaseModel(Module):
 
     def _long_enough(self, store: SeriesStore, train_rows: np.ndarray) -> None:
         need = 2 if self.arguments["start_padding_enabled"] else self.input_size + 1
+        if self.MULTIVARIATE and train_rows.max() >= need:  # shorter series are padded and masked
+            return
         short = np.flatnonzero(train_rows < need)
         if short.size:
             named = ", ".join(f"{store.ids[s]} ({train_rows[s]} rows)" for s in short[:3])
@@ -420,23 +475,33 @@ class BaseModel(Module):
     def predict_store(self, store: SeriesStore, futr: np.ndarray | None = None) -> np.ndarray:
         """Forecast after the end of every series, float64 [S, h, outputs]; shorter series are padded and masked.
 
-        futr [S, h, F] holds the future values of ``futr_exog_list``. Raises `NotFittedError` (E0001).
+        futr [S, h, F] holds the future values of ``futr_exog_list``. A multivariate model forecasts the series that it was
+        trained on; ids may repeat, all of them equally often, for several windows. Raises `NotFittedError` (E0001),
+        `FeatureError` (E0004), `DataError` (E0011) for series that a multivariate model misses or does not know.
         """
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} has not been trained", hint="call fit first")
         if self.futr_exog_list and (futr is None or futr.shape != (store.n_series, self.h, len(self.futr_exog_list))):
             raise FeatureError(f"{type(self).__name__} needs the future of {self.futr_exog_list}",
                                value=None if futr is None else futr.shape, hint="give futr_df")
+        windows = panels(self, store) if self.MULTIVARIATE else np.arange(store.n_series)[:, None]  # [W, n] series
         size = self.arguments["inference_windows_batch_size"]
         parts = []
-        for begin in range(0, store.n_series, size if size > 0 else store.n_series):
-            series = np.arange(begin, min(begin + size, store.n_series))
+        for begin in range(0, len(windows), size):
+            some = windows[begin:begin + size]
+            series = some.reshape(-1)
             batch = gather(store, series, store.lengths[series] - self.input_size, self.input_size, self.h)
             if self.futr_exog_list:
                 assert futr is not None
                 batch["futr_exog"][:, self.input_size:] = futr[series]
-            parts.append(self.forecast(batch).astype(np.float64))
-        return np.concatenate(parts)
+            if self.MULTIVARIATE:
+                batch = stack_series(batch, self.n_series)
+            values = self.forecast(batch).astype(np.float64).reshape(*some.shape[:1], self.h, some.shape[1], -1)
+            parts.append(values.transpose(0, 2, 1, 3).reshape(len(series), self.h, -1))
+        found = np.concatenate(parts)
+        out = np.empty_like(found)
+        out[windows.reshape(-1)] = found
+        return out
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
@@ -508,11 +573,14 @@ class BaseModel(Module):
         return cls(**options)
 
     def reset(self) -> BaseModel:
-        """Fresh weights from random_seed, and a fresh optimizer."""
+        """Fresh weights from random_seed, and a fresh optimizer. A number of series that was found in the data is forgotten."""
+        if self._sized:
+            self._size(None)
+            return self
         fresh = type(self)(**self.arguments)
         self.load_state_dict(fresh.state_dict())
         self._optimizer = self._step = self._plans = None
-        self.fitted = False
+        self.fitted, self.series_ids = False, None
         self.history, self.train_trajectories = [], []
         return self
 

@@ -85,13 +85,12 @@ def example(model: Any, batch_size: int) -> dict[str, np.ndarray]:
     n = int(model.arguments.get("n_series") or 1)
 
     def numbers(*shape: int) -> np.ndarray:
-        return rng.standard_normal((batch_size, *shape)).astype(np.float32)
+        return rng.standard_normal(shape).astype(np.float32)
 
-    batch = {"insample_y": numbers(model.input_size, n)}
-    for kind, steps in (("hist", (model.input_size,)), ("futr", (model.input_size + model.h,)), ("stat", ())):
-        names = getattr(model, f"{kind}_exog_list")
-        if names:
-            batch[f"{kind}_exog"] = numbers(*steps, len(names))
+    batch = {"insample_y": numbers(batch_size, model.input_size, n)}
+    for kind in ("hist", "futr", "stat"):
+        if getattr(model, f"{kind}_exog_list"):
+            batch[f"{kind}_exog"] = numbers(*model.exog_shape(kind, batch_size))
     return batch
 
 
@@ -184,6 +183,7 @@ class LoadedModel:
         if len(shape) != 3 or shape[1] != self.input_size or len(self.outputs) != 1:
             raise FileError(f"insample_y has shape {list(shape)} in the file", value=shape, hint="export the model again")
         self.n_series, self._batch = shape[2], shape[0]
+        self._common = "stat_exog" if "n_series" in self.config else ""  # what belongs to the series, not to windows
         self._plain = (self.input_size,) if (shape[0], shape[2], len(self.inputs)) == (1, 1, 1) else None
         self._out, self._out_shape, self._out_dtype = self.outputs[0]
         if len(self._out_shape) != 3 or self._out_shape[:2] != (self._batch, self.h):
@@ -205,7 +205,7 @@ class LoadedModel:
             self._runner = Interpreter(raw)
 
     def __call__(self, y: Any, **covariates: Any) -> np.ndarray:
-        """The forecast after the end of ``y``, in its units.
+        """The forecast after the end of ``y``, in its units; a multivariate model's stat_exog is [n, S] always.
 
         y: [L] one window, [L, n] for n series of a multivariate model, or [B, L, n] several; longer windows are cut to
         their last ``input_size`` steps. ``covariates``: hist_exog, futr_exog, stat_exog, insample_mask as the model was
@@ -239,15 +239,16 @@ class LoadedModel:
         given: dict[str, np.ndarray] = {"insample_y": windows[:, -self.input_size:]}
         for key, value in covariates.items():
             a = np.asarray(value, np.float32)
-            given[key] = a[None] if single else a
+            given[key] = a[None] if single and key != self._common else a
         known = {name.split(".")[-1]: shape for _, name, shape, _ in self.inputs}
         if set(given) != set(known):
             raise FeatureError(f"{self.name}: it takes {sorted(known)}, not {sorted(given)}", value=sorted(given),
                                hint="give what the model was exported with, by name")
         total = len(windows)
         for key, a in given.items():
-            if a.shape != (total, *known[key][1:]):
-                raise ShapeError(f"{self.name}: {key} has shape {list(a.shape)}, not {[total, *known[key][1:]]}", value=a.shape,
+            wanted = known[key] if key == self._common else (total, *known[key][1:])
+            if a.shape != wanted:
+                raise ShapeError(f"{self.name}: {key} has shape {list(a.shape)}, not {list(wanted)}", value=a.shape,
                                  hint="the first axis is the number of windows")
         parts = [self._chunk(given, at) for at in range(0, total, self._batch)]
         out = np.concatenate(parts) if parts else np.empty((0, *self._out_shape[1:]), self._out_dtype)
@@ -259,8 +260,9 @@ class LoadedModel:
         count = min(self._batch, len(given["insample_y"]) - at)
         arrays = []
         for _, name, _, dtype in self.inputs:
-            a = given[name.split(".")[-1]][at:at + count]
-            if count < self._batch:
+            key = name.split(".")[-1]
+            a = given[key] if key == self._common else given[key][at:at + count]
+            if count < self._batch and key != self._common:
                 a = np.concatenate([a, np.repeat(a[-1:], self._batch - count, axis=0)])
             arrays.append(np.ascontiguousarray(a, dtype))
         return self._run(arrays)[:count]

@@ -86,16 +86,19 @@ Operand = Value | int | float | bool | None
 
 
 class Eqn:
-    """outputs = op(inputs) {attrs}. Inputs are values, plain numbers, or None (absent); ``line`` is the source line."""
+    """outputs = op(inputs) {attrs}. Inputs are values, plain numbers, or None (absent); ``line`` is the source line; through
+    one with ``stop`` no gradient flows (it was recorded under ``no_grad``)."""
 
-    __slots__ = ("attrs", "inputs", "line", "op", "outputs")
+    __slots__ = ("attrs", "inputs", "line", "op", "outputs", "stop")
 
-    def __init__(self, op: str, inputs: Iterable[Any], attrs: dict[str, Any], outputs: Iterable[Value], line: str = "") -> None:
+    def __init__(self, op: str, inputs: Iterable[Any], attrs: dict[str, Any], outputs: Iterable[Value], line: str = "",
+                 stop: bool = False) -> None:
         self.op = op
         self.inputs: tuple[Any, ...] = tuple(inputs)
         self.attrs = attrs
         self.outputs: tuple[Value, ...] = tuple(outputs)
         self.line = line
+        self.stop = stop
 
     def reads(self) -> Iterator[Value]:
         """The values among the inputs."""
@@ -166,7 +169,7 @@ class Program:
         for i, v in enumerate(self.consts):
             new[v] = Value(f"c{i}", v.shape, v.dtype)
         eqns = [Eqn(e.op, [new[i] if isinstance(i, Value) else i for i in e.inputs], e.attrs, [fresh(o) for o in e.outputs],
-                    e.line) for e in self.eqns]
+                    e.line, e.stop) for e in self.eqns]
         return Program(self.name, [new[v] for v in self.inputs], [new[v] for v in self.states],
                        {new[v]: a for v, a in self.consts.items()}, eqns, [new[v] for v in self.outputs],
                        {new[s]: new[v] for s, v in self.updates.items()})

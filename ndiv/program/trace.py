@@ -248,7 +248,9 @@ class _Extraction:
             self.values[id(node), slot] = out
             outs.append(out)
         self.alive.append(node)
-        return Eqn(node.prim.name, inputs, dict(node.attrs), outs, _place(node.line))
+        stop = not node.needs and any(p.needs if isinstance(p, Node) else isinstance(p, Tensor) and p.requires_grad
+                                      for p in node.parents)
+        return Eqn(node.prim.name, inputs, dict(node.attrs), outs, _place(node.line), stop)
 
     def leaf(self, t: Any) -> Value:
         """A Tensor that no op made, or an array."""
@@ -317,7 +319,12 @@ def replay(eqns: Iterable[Eqn], known: dict[Value, Any]) -> dict[Value, Any]:
     """Run equations of primitives on Tensors (or arrays), so that they are recorded anew; adds to ``known``."""
     for e in eqns:
         prim = REGISTRY[e.op]
-        out = apply(prim, [known[v] if isinstance(v, Value) else v for v in e.inputs], e.attrs)
+        values = [known[v] if isinstance(v, Value) else v for v in e.inputs]
+        if e.stop:
+            with no_grad():
+                out = apply(prim, values, e.attrs)
+        else:
+            out = apply(prim, values, e.attrs)
         outs = out if isinstance(out, tuple) else (out,)
         for value, t in zip(e.outputs, outs, strict=True):
             known[value] = t

@@ -12,9 +12,12 @@ from small import small
 import ndiv
 from ndiv.autograd.check import gradcheck
 from ndiv.data.store import SeriesStore
+from ndiv.data.windows import stack_series
 from ndiv.errors import ArgumentError, ConfigError, FeatureError, HorizonError, NdivError, NotFittedError, ShapeError
 from ndiv.models import capabilities, get_model, list_models
 
+# no kinks, and no statistics of the input that are constants for the gradient, as RevIN's are
+SMOOTH = {"NHITS": {"activation": "Tanh", "pooling_mode": "AvgPool1d"}, "TSMixer": {"revin": False}}
 H, L = 4, 12
 EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
 
@@ -35,6 +38,11 @@ def batch(b=8, seed=0, exog=False, missing=False):
         out |= {"futr_exog": draw.normal(size=(b, L + H, 1)).astype(np.float32),
                 "hist_exog": draw.normal(size=(b, L, 2)).astype(np.float32), "stat_exog": draw.normal(size=(b, 1)).astype(np.float32)}
     return out
+
+
+def fitting(name, data):
+    """A batch as the model takes it: a multivariate one has covariates by series."""
+    return stack_series(data, 1) if get_model(name).MULTIVARIATE else data
 
 
 def supports_exog(name):
@@ -64,9 +72,9 @@ def test_shapes_and_overfitting_one_batch(name, variant):
 def test_gradients_of_the_whole_model(name, variant):
     """By input and by every parameter, against differences in float64."""
     exog = EXOG if supports_exog(name) else {}
-    m = make(name, variant=variant, **exog, **({"activation": "Tanh", "pooling_mode": "AvgPool1d"} if name == "NHITS" else {}))
+    m = make(name, variant=variant, **exog, **SMOOTH.get(name, {}))
     m.astype(np.float64).eval()
-    data = {k: v.astype(np.float64) for k, v in batch(2, exog=bool(exog), missing=True).items()}
+    data = {k: v.astype(np.float64) for k, v in fitting(name, batch(2, exog=bool(exog), missing=True)).items()}
     # a smooth activation takes the place of ReLU where a model has one, so that no kink is met
     for module in m.modules():
         if getattr(module, "activation", None) == "relu":
@@ -140,7 +148,7 @@ def test_scaling_carries_units(name, scaler):
 @pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n)])
 def test_covariates_are_used_and_required(name):
     # identity: a scaler would take away what is added to a covariate
-    m, data = make(name, scaler_type="identity", **EXOG), batch(exog=True)
+    m, data = make(name, scaler_type="identity", **EXOG), fitting(name, batch(exog=True))
     base = m.forecast(data)
     for key in ("futr_exog", "hist_exog", "stat_exog"):
         assert not np.allclose(m.forecast({**data, key: data[key] + 1}), base)
@@ -274,7 +282,7 @@ def test_partial_fit_goes_on(name):
 # DeepAR feeds the target back, and the forecasts of DeepNPTS are the target's values
 @pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n) and n not in ("DeepAR", "DeepNPTS")])
 def test_the_target_can_be_left_out_of_the_input(name):
-    m, data = make(name, exclude_insample_y=True, scaler_type="identity", **EXOG), batch(exog=True)
+    m, data = make(name, exclude_insample_y=True, scaler_type="identity", **EXOG), fitting(name, batch(exog=True))
     other = {**data, "insample_y": data["insample_y"] * 3 + 1}
     np.testing.assert_array_equal(m.forecast(data), m.forecast(other))
     with pytest.raises(ConfigError, match="leaves no input"):

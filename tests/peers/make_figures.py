@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbeats_cases
 import numpy as np
+import panel_models
 import peer_deepar
 import recurrent_cases
 from peer_models import CASES, batch, peer_forward
@@ -39,11 +40,18 @@ def deepar() -> None:
         arrays |= {f"{case}/{k}": np.asarray(found[k]) for k in ("forecast", "forced", "loss")}
         print("deepar", case, found["forecast"].shape)
     np.savez_compressed(FOLDER / "deepar.npz", **arrays)
+def write_panels() -> None:
+    """The multivariate models: states by neuralforecast's names, and forecasts, one .npz a case."""
+    for case, (name, options, loss) in panel_models.FIGURES.items():
+        state, forecast, _, _ = panel_models.peer(name, options, loss, panel_models.batch())
+        np.savez_compressed(FOLDER / f"{case}.npz", forecast=forecast, **{f"state.{k}": v for k, v in state.items()})
+        print(case, forecast.shape, len(state))
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     deepar()
+    write_panels()
     for case, (name, options) in CASES.items():
         data = batch()
         weights, forecast = peer_forward(name, options, data)

@@ -1,0 +1,89 @@
+"""neuralforecast's multivariate models beside ndiv's: the same configuration, weights and batch, forecasts and gradients."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+
+H, L, N, B = 4, 9, 3, 5
+HIST, FUTR, STAT = ["p1", "p2"], ["f1"], ["s1", "s2"]
+EXOG = {"hist_exog_list": HIST, "futr_exog_list": FUTR, "stat_exog_list": STAT}
+LOSSES = {"point": ("MAE", {}), "quantiles": ("MQLoss", {"level": [80]}), "normal": ("DistributionLoss", {"distribution": "Normal"}),
+          "student": ("DistributionLoss", {"distribution": "StudentT"}), "gmm": ("GMM", {"n_components": 2})}
+FIGURES = {  # case: model, options, loss
+    "mlpmultivariate": ("MLPMultivariate", {"hidden_size": 5, **EXOG}, "quantiles"),
+    "tsmixer": ("TSMixer", {"n_block": 2, "ff_dim": 4, "dropout": 0.3}, "point"),
+    "tsmixer-quantiles": ("TSMixer", {"n_block": 1, "ff_dim": 3, "revin": True}, "quantiles"),
+}
+
+
+def batch(seed: int = 0) -> dict[str, np.ndarray]:
+    """Windows of N series with every kind of covariate, and some values missing."""
+    draw = np.random.default_rng(seed)
+    mask = (draw.uniform(size=(B, L, N)) > 0.15).astype(np.float32)
+    numbers = {"insample_y": (draw.normal(size=(B, L, N)) * 2 + np.arange(N)) * mask,
+               "hist_exog": draw.normal(size=(B, len(HIST), L, N)), "futr_exog": draw.normal(size=(B, len(FUTR), L + H, N)),
+               "stat_exog": draw.normal(size=(N, len(STAT)))}
+    return {"insample_mask": mask, **{k: v.astype(np.float32) for k, v in numbers.items()}}
+
+
+def loss_of(module, name: str):
+    kind, options = LOSSES[name]
+    return getattr(importlib.import_module(module), kind)(**options)
+
+
+def peer(name: str, options: dict, loss: str, data: dict[str, np.ndarray], train: bool = False, seed: int = 7):
+    """(state by neuralforecast's names, forecast, projection, gradients by name) of its model with random weights."""
+    import neuralforecast.models as peers
+    import torch
+
+    torch.manual_seed(seed)
+    model = getattr(peers, name)(h=H, input_size=L, n_series=N, max_steps=1, loss=loss_of("neuralforecast.losses.pytorch", loss),
+                                 **options)
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            if "norm" in key and value.is_floating_point():
+                value.copy_(torch.rand_like(value) + 0.5)
+    state = {k: v.detach().numpy().copy() for k, v in model.state_dict().items()}
+    model.train(train)
+    tensors = {k: torch.tensor(v) for k, v in data.items()}
+    if options.get("exclude_insample_y"):  # there the pipeline does it, before the model's forward
+        tensors["insample_y"] = tensors["insample_y"] * 0
+    for key in ("hist_exog", "futr_exog", "stat_exog"):
+        if not options.get(f"{key}_list"):
+            tensors[key] = None
+    out = model(tensors)
+    projection = np.random.default_rng(seed).normal(size=tuple(out.shape)).astype(np.float32)
+    (out * torch.tensor(projection)).sum().backward()
+    gradients = {k: p.grad.numpy().copy() for k, p in model.named_parameters() if p.grad is not None}
+    return state, out.detach().numpy(), projection, gradients
+
+
+def ours(name: str, options: dict, loss: str):
+    """ndiv's model of the same configuration."""
+    from ndiv.models import get_model
+
+    return get_model(name)(h=H, input_size=L, n_series=N, variant="compat", loss=loss_of("ndiv.losses", loss), **options)
+
+
+def same(name: str, options: dict, loss: str, seed: int, train: bool = False) -> None:
+    """Forecasts within 2e-5 of the largest element, gradients of a random projection within 1e-4."""
+    convert = importlib.import_module(f"ndiv.interop.peers.{name.lower()}").convert
+    data = batch(seed)
+    state, expected, projection, gradients = peer(name, options, loss, data, train, seed)
+    model = ours(name, options, loss)
+    taken = convert(state, model)
+    model.load_state_dict(taken)
+    assert set(taken) == set(model.state_dict())
+    out = model.train(train).forward(data)
+    assert out.shape == expected.shape == (B, H, N * model.n_out)
+    assert np.abs(out.numpy() - expected).max() <= 2e-5 * np.abs(expected).max()
+    (out * projection).sum().backward()
+    wanted = convert(gradients, model)
+    largest = max(np.abs(g).max() for g in wanted.values())
+    for key, p in model.named_parameters():
+        # a bias before batch normalization has no gradient but rounding: the largest of all gradients bounds it
+        off = np.abs(p.grad.numpy() - wanted.pop(key)).max()
+        assert off <= 1e-4 * max(np.abs(p.grad.numpy()).max(), 1e-2 * largest), (key, off)
+    assert not wanted
