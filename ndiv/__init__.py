@@ -35,7 +35,7 @@ _names("ndiv.forecast", "NeuralForecast evaluate")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _MODULES = frozenset(
-    "autograd backends bench cli data errors export forecast losses models nn optim plot program random training utils "
+    "autograd backends bench cli data errors export forecast interop losses models nn optim plot program random training utils "
     "verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]

@@ -176,7 +176,8 @@ class SeriesScaler:
         self.name = name
         self.stats_: np.ndarray | None = None  # [S, 2]: (loc, scale), or (lambda, 0) of Box-Cox
 
-    def _engine(self, stats: np.ndarray | None = None) -> Any:
+    def engine(self, stats: np.ndarray | None = None) -> Any:
+        """coreforecast's scaler of that name, with these statistics."""
         scalers = need("coreforecast.scalers")
         if self.name == "standard":
             engine = scalers.LocalStandardScaler()
@@ -204,7 +205,7 @@ class SeriesScaler:
         stats = np.tile([1.0, 0.0] if self.name == "boxcox" else [0.0, 1.0], (store.n_series, 1))
         if some.size:
             group = need("coreforecast.grouped_array").GroupedArray
-            stats[some] = self._engine().fit(group(values, np.append(ends[some], ends[-1]).astype(np.int32))).stats_
+            stats[some] = self.engine().fit(group(values, np.append(ends[some], ends[-1]).astype(np.int32))).stats_
         if self.name != "boxcox":
             stats[:, 1] = np.where(stats[:, 1] == 0, 1.0, stats[:, 1])
         self.stats_ = stats
@@ -219,7 +220,7 @@ class SeriesScaler:
                              hint="Pass series_idx, the positions of these series at fit.")
         group = need("coreforecast.grouped_array").GroupedArray
         grouped = group(np.ascontiguousarray(values, np.float64), offsets.astype(np.int32))
-        return getattr(self._engine(stats), direction)(grouped)
+        return getattr(self.engine(stats), direction)(grouped)
 
     def transform(self, store: SeriesStore, series_idx: np.ndarray | None = None) -> SeriesStore:
         """The store with scaled ``y``; its series are those of `fit`, or ``series_idx`` [S] among them."""

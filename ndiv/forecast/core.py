@@ -132,6 +132,7 @@ class NeuralForecast:
         ``futr``: float32 [S, h, F], covariates in the order of ``store.futr_names``.
         """
         scaled = store if scaler is None else scaler.transform(store)
+        futr = futr if scaler is None else scaler.ahead(futr, store)
         columns: dict[str, np.ndarray] = {}
         for model, names in zip(self.models, output_columns(self.models), strict=True):
             own = list(model.futr_exog_list or ())

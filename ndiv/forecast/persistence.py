@@ -27,7 +27,7 @@ from ndiv.errors import FileError, FileExists, NdivError
 
 from . import identifiers
 from .reading import ColumnNames
-from .scaling import LocalScaler
+from .scaling import ColumnScaler, LocalScaler
 
 if TYPE_CHECKING:
     from .core import NeuralForecast
@@ -63,7 +63,8 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         "scaler_ids": None, "series": None}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
     if nf.scaler is not None:
-        files["scaler.safetensors"], _ = nf.scaler.scaler.to_arrays()
+        files["scaler.safetensors"], facts = nf.scaler.to_arrays()
+        manifest["scaler_columns"] = facts if isinstance(nf.scaler, ColumnScaler) else None
         manifest["scaler_ids"] = identifiers.encode(nf.scaler.ids)
     if save_dataset and store is not None:
         files["series.safetensors"], meta = store.to_arrays()
@@ -124,7 +125,10 @@ def load(path: Any) -> NeuralForecast:
         nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"])
         nf.columns = ColumnNames(**manifest["columns"])
         nf.fitted_freq = manifest["freq"]
-        if manifest["scaler_ids"] is not None:
+        if manifest.get("scaler_columns") is not None:
+            nf.scaler = ColumnScaler.from_columns(_read(folder, manifest, "scaler.safetensors"), manifest["scaler_columns"],
+                                                  identifiers.decode(manifest["scaler_ids"]))
+        elif manifest["scaler_ids"] is not None:
             nf.scaler = LocalScaler(manifest["local_scaler_type"])
             nf.scaler.ids = identifiers.decode(manifest["scaler_ids"])
             nf.scaler.scaler = SeriesScaler.from_arrays(_read(folder, manifest, "scaler.safetensors"),

@@ -55,11 +55,35 @@ def get_model(name: str) -> Any:
     return getattr(importlib.import_module(MODELS[full]), full)
 
 
+# fact -> the attribute of the model's class that states it
+_FACTS = {"futr_exog": "EXOGENOUS_FUTR", "hist_exog": "EXOGENOUS_HIST", "stat_exog": "EXOGENOUS_STAT",
+          "cat_exog": "EXOGENOUS_CAT", "multivariate": "MULTIVARIATE", "recurrent": "RECURRENT",
+          "probabilistic": "PROBABILISTIC", "long_horizon": "LONG_HORIZON", "paper": "PAPER", "differences": "DIFFERENCES"}
+
+
 def capabilities(name: str) -> dict[str, Any]:
-    """What a model can do, as data: covariates, multivariate, recurrent, and where it was published."""
+    """What a model can do, as data, from the facts that its class states.
+
+    model          its name
+    univariate     forecasts each series from that series and its covariates
+    multivariate   forecasts all series at once, from all of them
+    recurrent      goes through the window step after step
+    futr_exog      takes covariates that are known in the future (hist_exog: in the past only; stat_exog: one value a series;
+                   cat_exog: categorical ones)
+    probabilistic  takes quantile and distribution losses
+    long_horizon   was published on horizons of hundreds of steps
+    paper          where it was published
+    differences    what ``variant="compat"`` does otherwise than ``variant="paper"``, and why
+
+    Raises `ConfigError` (E0010) for an unknown name.
+
+    >>> facts = capabilities("NHITS")
+    >>> facts["futr_exog"], facts["multivariate"], facts["paper"][:18]
+    (True, False, 'Challu et al. 2023')
+    """
     cls = get_model(name)
-    return {"model": cls.__name__, "futr_exog": cls.EXOGENOUS_FUTR, "hist_exog": cls.EXOGENOUS_HIST,
-            "stat_exog": cls.EXOGENOUS_STAT, "multivariate": cls.MULTIVARIATE, "recurrent": cls.RECURRENT, "paper": cls.PAPER}
+    facts = {fact: getattr(cls, attribute) for fact, attribute in _FACTS.items()}
+    return {"model": cls.__name__, "univariate": not cls.MULTIVARIATE, **facts}
 
 
 def __getattr__(name: str) -> Any:

@@ -46,17 +46,24 @@ _KINDS = {"futr": "EXOGENOUS_FUTR", "hist": "EXOGENOUS_HIST", "stat": "EXOGENOUS
 class BaseModel(Module):
     """Base of the forecasting models.
 
-    Class facts: ``EXOGENOUS_FUTR/HIST/STAT`` (covariates that it takes), ``MULTIVARIATE``, ``RECURRENT``,
-    ``DEFAULTS`` (common arguments whose defaults differ), ``PAPER`` (where it was published).
+    Class facts: ``EXOGENOUS_FUTR/HIST/STAT/CAT`` (covariates that it takes), ``MULTIVARIATE`` (all series at once),
+    ``RECURRENT`` (step after step), ``PROBABILISTIC`` (takes quantile and distribution losses), ``LONG_HORIZON`` (published
+    on horizons of hundreds of steps), ``DEFAULTS`` (common arguments whose defaults differ), ``PAPER`` ("Authors year,
+    Title"), ``DIFFERENCES`` (what compat does otherwise than paper, and why; one line). `ndiv.models.capabilities` reads
+    them.
     """
 
     EXOGENOUS_FUTR = False
     EXOGENOUS_HIST = False
     EXOGENOUS_STAT = False
+    EXOGENOUS_CAT = False
     MULTIVARIATE = False
     RECURRENT = False
+    PROBABILISTIC = True
+    LONG_HORIZON = False
     DEFAULTS: dict[str, Any] = {}
     PAPER = ""
+    DIFFERENCES = ""
 
     arguments: dict[str, Any]
 
@@ -169,7 +176,7 @@ class BaseModel(Module):
     # -- scaling ---------------------------------------------------------------------------------------------------
 
     def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
-        """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0."""
+        """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0 (``compat``: 0 scaled)."""
         arrays = {k: v for k, v in batch.items() if v is not None}
         if self.scaler.name == "identity":
             return arrays, None, None
@@ -177,7 +184,10 @@ class BaseModel(Module):
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
         for key, on in (("insample_y", mask), ("outsample_y", arrays.get("outsample_mask"))):
-            if key in arrays:
+            if key in arrays and key == "insample_y" and on is not None and self.variant == "compat":
+                # neuralforecast scales the zeros that stand for what is missing like any other value
+                out[key] = self.scaler.transform(arrays[key] * on, loc, scale)
+            elif key in arrays:
                 z = self.scaler.transform(arrays[key], loc, scale)
                 out[key] = z if on is None else z * on
         for key in ("hist_exog", "futr_exog"):
@@ -190,7 +200,10 @@ class BaseModel(Module):
                     past, axis = arrays[key][:, :self.input_size], 1
                     on = None if mask is None else FUNCTIONS["expand"](mask[..., :1], tuple(past.shape))
                 out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=axis))
-        if self.scaler.name == "revin":
+        if self.scaler.name == "revin" and self.variant == "compat":
+            # neuralforecast's order: the input is standardized, and the way back alone is trained
+            loc, scale = loc + self.revin_bias, scale * (FUNCTIONS["relu"](self.revin_weight) + self.scaler.eps)
+        elif self.scaler.name == "revin":
             out["insample_y"] = out["insample_y"] * self.revin_weight + self.revin_bias
             if mask is not None:
                 out["insample_y"] = out["insample_y"] * mask
@@ -198,7 +211,9 @@ class BaseModel(Module):
 
     def _unaffine(self, y_hat: Any) -> Any:
         """The inverse of revin's trained affine map (Kim et al. 2022, equation 2)."""
-        return (y_hat - self.revin_bias) / self.revin_weight if self.scaler.name == "revin" else y_hat
+        if self.scaler.name != "revin" or self.variant == "compat":
+            return y_hat
+        return (y_hat - self.revin_bias) / self.revin_weight
 
     def forecast(self, batch: Batch) -> np.ndarray:
         """Forecast of a batch in the units of the data, without gradients: [B, h, n * columns], one column for each of
@@ -617,9 +632,9 @@ def _made(cls: type[losses.Loss], key: str) -> losses.Loss:
 
 
 def _supporters(kind: str) -> list[str]:
-    from . import get_model, list_models
+    from . import capabilities, list_models
 
-    return [n for n in list_models() if getattr(get_model(n), _KINDS[kind])]
+    return [n for n in list_models() if capabilities(n)[f"{kind}_exog"]]
 
 
 def last_observed(y: Any, mask: Any) -> Any:

@@ -43,7 +43,9 @@ def test_every_model_is_certified(name, variant, options):
     assert certificate.checked == certificate.equations_total > 0
     assert all(e.error <= e.bound for e in certificate.equations)
     assert certificate.taylor.slope == pytest.approx(2.0, abs=0.05)
-    assert certificate.unreached == []
+    # neuralforecast's revin acts on the way back to the units of the data, where a point loss does not see it
+    silent = variant == "compat" and options.get("scaler_type") == "revin"
+    assert certificate.unreached == (["revin_weight", "revin_bias"] if silent else [])
 
 
 def test_the_model_is_left_as_it_was():

@@ -15,6 +15,11 @@ import numpy as np
 __all__ = ["convert"]
 
 
+def arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """neuralforecast's window is one longer than its input_size says; inference_input_size says what it is."""
+    return {**given, "input_size": given["inference_input_size"]}
+
+
 def convert(state: dict[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
     """Arrays of the ndiv model, by the names of its state_dict.
 

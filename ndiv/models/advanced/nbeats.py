@@ -69,6 +69,9 @@ class NBEATS(ResidualStacks):
     """
 
     PAPER = "Oreshkin et al. 2020, N-BEATS: Neural basis expansion analysis for interpretable time series forecasting"
+    DIFFERENCES = ("paper: equations 1 to 3: forward window, every hidden layer activated, forecast from zero, waves of "
+                   "backcast and forecast on one axis of time, no basis function that is 0 everywhere; compat: backward "
+                   "window, first layer without activation, forecast from the last value, and those empty functions")
     DEFAULTS = {"num_lr_decays": 3}
 
     def __init__(self, h: int, input_size: int = -1, n_harmonics: int = 2, n_polynomials: int | None = None, n_basis: int = 2,

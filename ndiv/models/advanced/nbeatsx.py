@@ -93,6 +93,9 @@ class NBEATSx(ResidualStacks):
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     PAPER = "Olivares et al. 2023, Neural basis expansion analysis with exogenous variables: NBEATSx"
+    DIFFERENCES = ("as NBEATS; in an exogenous stack paper gives each output its own weights, lets historic covariates "
+                   "into the backcast, and runs covariates and window in the same direction; compat has one forecast for "
+                   "all outputs, no historic covariates in the basis, and covariates forward against a backward window")
     DEFAULTS = {"num_lr_decays": 3}
 
     def __init__(self, h: int, input_size: int = -1, n_harmonics: int = 2, n_polynomials: int = 2,

@@ -96,7 +96,11 @@ class NHITS(ResidualStacks):
     """
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
+    LONG_HORIZON = True
     PAPER = "Challu et al. 2023, N-HiTS: Neural Hierarchical Interpolation for Time Series Forecasting"
+    DIFFERENCES = ("paper interpolates backcast and forecast, activates every hidden layer and starts from zero, as "
+                   "equations 1 to 4; compat gives blocks the window backwards, interpolates the forecast only, leaves the "
+                   "first hidden layer without activation and starts from the last value")
     DEFAULTS = {"num_lr_decays": 3}
 
     def __init__(self, h: int, input_size: int = -1, stack_types: Sequence[str] = ("identity",) * 3,

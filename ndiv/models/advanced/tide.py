@@ -66,6 +66,10 @@ class TiDE(BaseModel):
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     PAPER = "Das et al. 2023, Long-term Forecasting with TiDE: Time-series Dense Encoder"
+    LONG_HORIZON = True
+    DIFFERENCES = ("paper does not normalize the temporal decoder's output or any single number, since layer "
+                   "normalization makes that 0 and removes the dense path, and masks missing inputs; compat normalizes "
+                   "them, so that a point forecast is the linear skip plus a constant")
 
     def __init__(self, h: int, input_size: int = -1, hidden_size: int = 512, decoder_output_dim: int = 32,
                  temporal_decoder_dim: int = 128, dropout: float = 0.3, layernorm: bool = True, num_encoder_layers: int = 1,

@@ -110,6 +110,11 @@ class TSMixer(BaseModel):
     MULTIVARIATE = True
     DEFAULTS = {"windows_batch_size": 32, "inference_windows_batch_size": 32}
     PAPER = "Chen et al. 2023, TSMixer: An All-MLP Architecture for Time Series Forecasting"
+    LONG_HORIZON = True
+    DIFFERENCES = ("paper takes RevIN's statistics over observed steps, keeps the numbers of several outputs with their "
+                   "series, and puts only a distribution's location back in units; compat counts missing steps as zeros, "
+                   "puts all parameters back in units, and lets quantiles and mixture parameters of several series "
+                   "change places")
 
     def __init__(self, h: int, input_size: int = -1, n_series: int | None = None, n_block: int = 2, ff_dim: int = 64,
                  dropout: float = 0.9, revin: bool = True, **common: Unpack[CommonArguments]) -> None:

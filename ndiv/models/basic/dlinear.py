@@ -31,6 +31,9 @@ class DLinear(BaseModel):
     (32, 24, 1)
     """
 
+    LONG_HORIZON = True
+    DIFFERENCES = ("none in full windows; a missing value is the mean of the others in paper, so that the trend is not "
+                   "pulled to zero, and 0 in compat")
     PAPER = "Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?"
     DEFAULTS = {"max_steps": 5000, "learning_rate": 1e-4}
 

@@ -30,6 +30,7 @@ class MLP(BaseModel):
     """
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
+    DIFFERENCES = "none"
     PAPER = "Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors"
 
     def __init__(self, h: int, input_size: int = -1, num_layers: int = 2, hidden_size: int = 1024,

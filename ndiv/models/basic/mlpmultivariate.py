@@ -34,6 +34,7 @@ class MLPMultivariate(BaseModel):
     MULTIVARIATE = True
     DEFAULTS = {"windows_batch_size": 32, "inference_windows_batch_size": 32}
     PAPER = "Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors"
+    DIFFERENCES = "none"
 
     def __init__(self, h: int, input_size: int = -1, n_series: int | None = None, num_layers: int = 2,
                  hidden_size: int = 1024, **common: Unpack[CommonArguments]) -> None:

@@ -29,6 +29,9 @@ class NLinear(BaseModel):
     (32, 24, 1)
     """
 
+    LONG_HORIZON = True
+    DIFFERENCES = ("the level is the last value that is not missing in paper, so that a gap at the end does not move it to "
+                   "zero, and the last row as it is in compat")
     PAPER = "Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?"
     DEFAULTS = {"max_steps": 5000, "learning_rate": 1e-4}
 

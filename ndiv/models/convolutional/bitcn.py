@@ -68,6 +68,9 @@ class BiTCN(BaseModel):
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     PAPER = "Sprangers, Schelter & de Rijke 2023, Parameter-efficient deep probabilistic forecasting"
+    DIFFERENCES = ("paper: weight normalization, 4 x hidden_size channels inside each cell, the forward network's "
+                   "convolution apart for each channel, as in the authors' code, and missing values masked; compat has "
+                   "none of these")
 
     def __init__(self, h: int, input_size: int = -1, hidden_size: int = 16, dropout: float = 0.5,
                  **common: Unpack[CommonArguments]) -> None:

@@ -91,6 +91,9 @@ class TCN(BaseModel):
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     PAPER = ("Bai, Kolter & Koltun 2018, An Empirical Evaluation of Generic Convolutional and Recurrent Networks for "
              "Sequence Modeling")
+    DIFFERENCES = ("paper: residual blocks of two weight-normalized causal convolutions with channel dropout, dilations "
+                   "that cover the window, forecast from the latest state; compat: one plain convolution a dilation, a "
+                   "linear map over time, context_size unused")
     DEFAULTS = {"windows_batch_size": 128, "scaler_type": "robust"}
 
     def __init__(self, h: int, input_size: int = -1, inference_input_size: int | None = None, kernel_size: int = 2,

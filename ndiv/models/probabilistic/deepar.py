@@ -74,6 +74,9 @@ class DeepAR(BaseModel):
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     RECURRENT = True
     PAPER = "Salinas et al. 2020, DeepAR: Probabilistic forecasting with autoregressive recurrent networks"
+    DIFFERENCES = ("paper: likelihood of window and horizon, division by 1 + mean, lags, ancestral sampling; compat: "
+                   "likelihood of h_train steps, the mean fed back, quantiles of each step by itself, no scale handling: "
+                   "such intervals ignore how uncertainty grows")
     DEFAULTS = {"num_lr_decays": 3}
 
     def __init__(self, h: int, input_size: int = -1, h_train: int = 1, lstm_n_layers: int = 2, lstm_hidden_size: int = 128,

@@ -69,6 +69,9 @@ class DeepNPTS(BaseModel):
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
     PAPER = "Rangapuram et al. 2023, Deep Non-Parametric Time Series Forecaster"
+    DIFFERENCES = ("paper: a distribution over the window's values, trained by the ranked probability score, with "
+                   "quantiles and samples, missing values at probability 0; compat: the expected value under a point "
+                   "loss, missing values count as 0")
     DEFAULTS = {"num_lr_decays": 3, "scaler_type": "standard"}
 
     def __init__(self, h: int, input_size: int = -1, hidden_size: int = 32, batch_norm: bool = True, dropout: float = 0.1,

@@ -34,6 +34,10 @@ class GRU(RecurrentModel):
     """
 
     PAPER = "Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder"
+    DIFFERENCES = ("direct: paper makes every step from the last state, compat from the last h states position by "
+                   "position, whose first do not see the newest values; padding is skipped in paper, zeros in compat; "
+                   "recursive: paper feeds the median back and reads hist at its own step, compat the mean of quantiles "
+                   "and hist shifted by one")
 
     def __init__(self, h: int, input_size: int = -1, inference_input_size: int | None = None, h_train: int = 1,
                  encoder_n_layers: int = 2, encoder_hidden_size: int = 200, encoder_activation: str | None = None,

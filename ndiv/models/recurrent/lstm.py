@@ -82,6 +82,10 @@ class LSTM(RecurrentModel):
     """
 
     PAPER = "Hochreiter & Schmidhuber 1997, Long Short-Term Memory"
+    DIFFERENCES = ("direct: paper makes every step from the last state, compat from the last h states position by "
+                   "position, whose first do not see the newest values; padding is skipped in paper, zeros in compat; "
+                   "recursive: paper feeds the median back and reads hist at its own step, compat the mean of quantiles "
+                   "and hist shifted by one; compat projects the state to the number of outputs")
 
     def __init__(self, h: int, input_size: int = -1, inference_input_size: int | None = None, h_train: int = 1,
                  encoder_n_layers: int = 2, encoder_hidden_size: int = 128, encoder_bias: bool = True,

@@ -47,6 +47,10 @@ class RNN(RecurrentModel):
     """
 
     PAPER = "Elman 1990, Finding Structure in Time"
+    DIFFERENCES = ("direct: paper makes every step from the last state, compat from the last h states position by "
+                   "position, whose first do not see the newest values; padding is skipped in paper, zeros in compat; "
+                   "recursive: paper feeds the median back and reads hist at its own step, compat the mean of quantiles "
+                   "and hist shifted by one; encoder_activation is used in paper, always tanh in compat")
     USED = ("encoder_activation",)
 
     def __init__(self, h: int, input_size: int = -1, inference_input_size: int | None = None, h_train: int = 1,

@@ -1,0 +1,37 @@
+"""Writes tests/interop/saved, a folder as neuralforecast saves it, and forecasts.json, what it forecasts.
+
+Run it where neuralforecast 3.3.0 is installed: ``python tests/interop/make_saved.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import neuralforecast
+import torch
+from neuralforecast import models as peers
+from neuralforecast.losses.pytorch import HuberLoss, IQLoss, MQLoss
+from saved_frames import H, L, future, history, static
+
+FOLDER = Path(__file__).resolve().parent
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "enable_checkpointing": False,
+         "enable_model_summary": False, "max_steps": 2, "learning_rate": 0.1}
+
+if __name__ == "__main__":
+    every = {"futr_exog_list": ["ahead"], "hist_exog_list": ["past"], "stat_exog_list": ["size"]}
+    nf = neuralforecast.NeuralForecast([
+        peers.NLinear(H, L, loss=MQLoss(level=[80]), scaler_type="revin", **QUIET),
+        peers.DLinear(H, L, moving_avg_window=3, loss=HuberLoss(delta=2.0), scaler_type="robust", alias="steady", **QUIET),
+        peers.MLP(H, L, hidden_size=3, loss=IQLoss(cos_embedding_dim=4), optimizer=torch.optim.AdamW,
+                  optimizer_kwargs={"weight_decay": 0.1}, scaler_type="standard", **every, **QUIET),
+        peers.NHITS(H, L, mlp_units=[[3, 3]], stack_types=["identity"], n_blocks=[1], n_pool_kernel_size=[2],
+                    n_freq_downsample=[2], scaler_type="minmax", futr_exog_list=["ahead"], **QUIET)],
+        freq="ME", local_scaler_type="robust", local_static_scaler_type="minmax")
+    nf.fit(history(), static_df=static())
+    nf.save(str(FOLDER / "saved"), overwrite=True)
+    found = {"stored": nf.predict(futr_df=future()),
+             "frame": nf.predict(history(11), static_df=static(), futr_df=future(11))}
+    text = {name: {c: frame[c].tolist() for c in frame.columns[2:]} for name, frame in found.items()}
+    (FOLDER / "forecasts.json").write_text(json.dumps(text, indent=1) + "\n")
+    print({f.name: f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()})

@@ -1,0 +1,26 @@
+"""The frames behind the saved folder `saved`: what neuralforecast was trained on, and what it was asked to forecast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+H, L, ROWS = 3, 6, 16
+
+
+def history(rows: int = ROWS) -> pd.DataFrame:
+    """Two series with one covariate that is known ahead and one that is not."""
+    step = np.arange(rows)
+    parts = [pd.DataFrame({"unique_id": name, "ds": pd.date_range("2024-01-31", periods=rows, freq="ME"),
+                           "y": 10.0 * k + step + np.cos(step * k), "ahead": np.sin(step / 2) + k, "past": step % 4 * k})
+             for k, name in ((1, "a"), (2, "b"))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def static() -> pd.DataFrame:
+    return pd.DataFrame({"unique_id": ["a", "b"], "size": [3.0, 7.0]})
+
+
+def future(rows: int = ROWS) -> pd.DataFrame:
+    """The ``H`` rows after those of `history`."""
+    return history(rows + H).groupby("unique_id").tail(H)[["unique_id", "ds", "ahead"]].reset_index(drop=True)
