@@ -1,8 +1,19 @@
-"""Every model at a size for tests: `small(name, width)` gives the arguments of its architecture."""
+"""What tests of all models share: `small(name, width)`, a model's architecture at a size for tests, and `sampled`, some of all
+combinations (``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Iterable
 from typing import Any
+
+
+def sampled(*axes: Iterable[Any], every: int = 3) -> list[tuple[Any, ...]]:
+    """One of ``every`` combinations of the axes' values, evenly: each value of one axis meets a part of every other's."""
+    sizes = [list(enumerate(axis)) for axis in axes]
+    whole = os.environ.get("NDIV_TESTS") == "all"
+    return [tuple(v for _, v in row) for row in itertools.product(*sizes) if whole or sum(k for k, _ in row) % every == 0]
 
 
 def small(name: str, width: int = 16) -> dict[str, Any]:

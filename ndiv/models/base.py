@@ -184,7 +184,7 @@ class BaseModel(Module):
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
         for key, on in (("insample_y", mask), ("outsample_y", arrays.get("outsample_mask"))):
-            if key in arrays and key == "insample_y" and on is not None and self.variant == "compat":
+            if key in arrays and on is not None and self.variant == "compat":
                 # neuralforecast scales the zeros that stand for what is missing like any other value
                 out[key] = self.scaler.transform(arrays[key] * on, loc, scale)
             elif key in arrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import small
+from small import sampled, small
 
 import ndiv
 from ndiv import losses
@@ -31,8 +31,7 @@ def batch():
             "outsample_mask": np.ones_like(COUNTS[:, L:])}
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, case", sampled(list_models(), CASES))
 def test_training_and_forecast(name, case):
     scaler = "standard" if case not in ("MAPE", "SMAPE") else "identity"
     m = get_model(name)(h=H, input_size=L, loss=CASES[case](), scaler_type=scaler, learning_rate=1e-2, gradient_clip_val=10.0,

@@ -31,6 +31,8 @@ def nbeats() -> None:
         arrays[f"{name} {seed}: facts"] = np.array(json.dumps({"model": name, "loss": loss, "options": options, "shapes": shapes}))
         arrays[f"{name} {seed}: numbers"] = np.concatenate([v.ravel() for v in found.values()])
     np.savez_compressed(FOLDER / "nbeats.npz", **arrays)
+
+
 def deepar() -> None:
     """figures/deepar.npz: of each case of peer_deepar, the state by neuralforecast's names, forecast, numbers and loss."""
     arrays = {}
@@ -40,6 +42,8 @@ def deepar() -> None:
         arrays |= {f"{case}/{k}": np.asarray(found[k]) for k in ("forecast", "forced", "loss")}
         print("deepar", case, found["forecast"].shape)
     np.savez_compressed(FOLDER / "deepar.npz", **arrays)
+
+
 def write_panels() -> None:
     """The multivariate models: states by neuralforecast's names, and forecasts, one .npz a case."""
     for case, (name, options, loss) in panel_models.FIGURES.items():

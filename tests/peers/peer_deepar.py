@@ -102,7 +102,7 @@ def peer(options: dict[str, Any], loss: str, scaler: str, data: dict[str, np.nda
             return mean, np.sqrt((((x - mean) * on) ** 2).sum(1, keepdims=True) / on.sum(1, keepdims=True)) + 1e-6
 
         loc, scale = stats(y[:, :L])
-        z = (y - loc) / scale * mask
+        z = (y - loc) / scale  # there the zeros of missing values are scaled like any other
         for key in ("hist_exog", "futr_exog"):
             if key in past:
                 m, s = stats(past[key][:, :L])

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 PROGRAM = """
 import ctypes, sys
 sys.path.insert(0, {here!r})
+sys.path.insert(0, {tests!r})
 import ndiv, test_models
 from ndiv.backends import native, threadpool
 from ndiv.program.show import View
@@ -54,7 +55,7 @@ def shim(tmp_path_factory):
 @pytest.mark.parametrize("name, train, threads", [("MLP", True, 2), ("NHITS", True, 1), ("Mixed", True, 2), ("Mixed", False, 1),
                                                   ("DLinear", False, 2)])
 def test_a_thousand_runs_allocate_nothing(shim, name, train, threads):
-    code = PROGRAM.format(here=str(HERE), shim=shim, name=name, train=train, threads=threads)
+    code = PROGRAM.format(here=str(HERE), tests=str(HERE.parent), shim=shim, name=name, train=train, threads=threads)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300,
                           env={**os.environ, "LD_PRELOAD": shim})
     assert done.returncode == 0, done.stderr[-2000:]

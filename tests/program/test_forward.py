@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import small
+from small import sampled, small
 
 import ndiv
 from ndiv import losses
@@ -120,16 +120,13 @@ def same(build, case="", exactness=1e-6, **changes):
     assert plans(fast, "_objective") and all(e.engine == ENGINE for n in (method, "_objective") for e in plans(fast, n))
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES))
 def test_every_loss(name, loss):
     same(lambda: model(name, loss), loss)
 
 
-@pytest.mark.parametrize("scaler", WINDOW_SCALERS)
-@pytest.mark.parametrize("loss", ["MAE", "MQLoss", "Normal"])
-@pytest.mark.parametrize("variant", ["paper", "compat"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, variant, loss, scaler", sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"],
+                                                                 WINDOW_SCALERS))
 def test_every_scaler_and_variant(name, variant, loss, scaler):
     exactness = COMPAT.get((name, loss), 1e-6) if variant == "compat" else 1e-6
     same(lambda: model(name, loss, scaler_type=scaler, variant=variant), exactness=exactness)

@@ -60,7 +60,7 @@ KINDS = [*list_models(), "Mixed"]
 def build(name, loss="MAE", optimizer="Adam"):
     cls = Mixed if name == "Mixed" else get_model(name)
     return cls(h=H, input_size=L, loss=LOSSES[loss](), scaler_type="standard", learning_rate=1e-3, optimizer=optimizer,
-               gradient_clip_val=1.0, **small(name, 128), **DROPOUT.get(name, {}))
+               gradient_clip_val=1.0, **small(name, 128 if name in ("MLP", "NHITS") else 32), **DROPOUT.get(name, {}))
 
 
 @contextmanager

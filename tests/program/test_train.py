@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import small
+from small import sampled, small
 
 import ndiv
 from ndiv import losses
@@ -47,6 +47,8 @@ EXACTNESS = {
     "NegativeBinomial": (2e-6, 1e-6, "three log-gammas of some ten times the loss cancel"),
 }
 
+# (model, loss) of windows with gaps, and why
+GAPS = {("TiDE", "Normal"): (1e-6, 3e-6, "on counts of 20, unscaled, the steps are several times as large as the weights")}
 # (model, loss) of variant="compat", and why
 COMPAT = {("TiDE", "Normal"): (2e-6, 1e-5, "two numbers are normalized: their difference is divided by itself")}
 
@@ -109,22 +111,20 @@ def model(name="NLinear", loss="MSE", **options):
     return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**small(name), **options})
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES))
 def test_every_loss(name, loss):
     same(pair(lambda: model(name, loss)), batch(loss), bounds=EXACTNESS.get(loss, (1e-6, 1e-6))[:2])
 
 
-@pytest.mark.parametrize("scaler", WINDOW_SCALERS)
-@pytest.mark.parametrize("loss", ["MAE", "Normal"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=2))
 def test_every_scaler_with_gaps(name, loss, scaler):
     masks = RNG.random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
     masks[1, L:] = False  # and one without a future
     masks = masks.astype(np.float32)
     data = batch(insample_mask=masks[:, :L], outsample_mask=masks[:, L:])
-    same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=1e-3)), data)
+    same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=1e-3)), data,
+         bounds=GAPS.get((name, loss), (1e-6, 1e-6))[:2])
 
 
 @pytest.mark.parametrize("loss", ["MSE", "MQLoss", "GMM"])
