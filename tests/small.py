@@ -1,12 +1,17 @@
-"""What tests of all models share: `small(name, width)`, a model's architecture at a size for tests, and `sampled`, some of all
-combinations (``NDIV_TESTS=all``: all of them)."""
+"""What tests of all models share: `small(name, width)`, a model's architecture at a size for tests; `every_loss`; `shaken`, a
+model whose weights have moved; and `sampled`, some of all combinations (``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import numpy as np
+
+import ndiv
+from ndiv import losses
 
 
 def sampled(*axes: Iterable[Any], every: int = 3) -> list[tuple[Any, ...]]:
@@ -14,6 +19,29 @@ def sampled(*axes: Iterable[Any], every: int = 3) -> list[tuple[Any, ...]]:
     sizes = [list(enumerate(axis)) for axis in axes]
     whole = os.environ.get("NDIV_TESTS") == "all"
     return [tuple(v for _, v in row) for row in itertools.product(*sizes) if whole or sum(k for k, _ in row) % every == 0]
+
+
+DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",
+                 "Bernoulli")
+UNSCALED = {"MAPE", "SMAPE", "Beta", "Bernoulli"}  # which need targets in their own units
+
+
+def every_loss(**options: Any) -> dict[str, Callable[[], Any]]:
+    """A maker of each kind of loss by name; ``options`` are those of the distributions."""
+    needs = {"MASE": lambda: losses.MASE(seasonality=2), "QuantileLoss": lambda: losses.QuantileLoss(0.8),
+             "HuberQLoss": lambda: losses.HuberQLoss(0.8)}
+    return {**{name: needs.get(name, cls) for name, cls in losses.LOSSES.items() if name != "DistributionLoss"},
+            "MQLoss-levels": lambda: losses.MQLoss(level=[80, 95]), "MSE-weighted": lambda: losses.MSE(horizon_weight=[1.0, 2.0, 0.5]),
+            **{d: (lambda d=d: losses.DistributionLoss(d, level=[80], **options)) for d in DISTRIBUTIONS},
+            "function": lambda: lambda y_hat, y: ndiv.softplus((y_hat - y) * 2.0) - (y_hat - y)}
+
+
+def shaken(model: Any, seed: int = 1) -> Any:
+    """The model in eval mode with every weight moved, also those that start at 0 and 1."""
+    draw = np.random.default_rng(seed)
+    for p in model.parameters():
+        p.data = p.data + draw.normal(0, 0.3, p.shape).astype(np.float32)
+    return model.eval()
 
 
 def small(name: str, width: int = 16) -> dict[str, Any]:

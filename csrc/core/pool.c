@@ -12,7 +12,8 @@
  * on a condition variable. Threads are made when first needed, are never more than nd_threads() - 1, run with signals
  * blocked and in the caller's floating-point state, and end when nd_set_threads leaves no seat for them. After a fork
  * the child starts without any and makes its own. On Linux a worker keeps off the core that its owner runs on: the
- * scheduler may put a woken thread beside the one that woke it and leave both there for milliseconds. On Windows there is one thread so far: everything runs in place. */
+ * scheduler may put a woken thread beside the one that woke it and leave both there for milliseconds. On Windows there is
+ * one thread so far: everything runs in place. */
 #define _GNU_SOURCE
 #define _DARWIN_C_SOURCE
 #include "pool.h"
@@ -110,16 +111,10 @@ static int64_t now(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* The core that this thread runs on, or -1. */
-static int this_core(void) {
 #ifdef __linux__
-    return sched_getcpu();
-#else
-    return -1;
-#endif
-}
 
-#ifdef __linux__
+/* The core that this thread runs on, or -1. */
+static int this_core(void) { return sched_getcpu(); }
 
 /* Takes the owner's core out of those that this thread may use; `all` keeps what they were. 0 when there is no other. */
 static int leave_core(cpu_set_t *all, cpu_set_t *others) {
@@ -136,18 +131,21 @@ static void allow_cores(const cpu_set_t *all, const cpu_set_t *others) {
     if (!sched_getaffinity(0, sizeof now, &now) && CPU_EQUAL(&now, others)) sched_setaffinity(0, sizeof *all, all);
 }
 
+#else /* threads are not moved */
+
+typedef char cpu_set_t;
+static int this_core(void) { return -1; }
+static int leave_core(cpu_set_t *all, cpu_set_t *others) { return *all = *others = 0; }
+static void allow_cores(const cpu_set_t *all, const cpu_set_t *others) { (void)all, (void)others; }
+
+#endif
+
 /* Goes to another core when this one is the owner's. */
 static void step_aside(void) {
     cpu_set_t all, others;
     const int core = this_core();
     if (core >= 0 && core == LOAD(owner_core) && leave_core(&all, &others)) allow_cores(&all, &others);
 }
-
-#else
-
-static void step_aside(void) {}
-
-#endif
 
 static void work(int number) {
     const int64_t tasks = job.tasks;
@@ -208,10 +206,8 @@ static void spin(uint32_t seen, int64_t start, int64_t budget) {
 static int sleep_until_called(uint32_t seen) {
     const uint32_t region = (uint32_t)(LOAD(state) >> REGION);
     int stay = 1;
-#ifdef __linux__
     cpu_set_t all, others;
     const int left = leave_core(&all, &others);
-#endif
     pthread_mutex_lock(&lock);
     __atomic_add_fetch(&sleepers, 1, __ATOMIC_SEQ_CST); /* before the look at the state: the owner looks the other way round */
     while (!calls(LOAD_SEQ(state), seen) && (uint32_t)(LOAD_SEQ(state) >> REGION) == region) {
@@ -224,9 +220,7 @@ static int sleep_until_called(uint32_t seen) {
     }
     __atomic_sub_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&lock);
-#ifdef __linux__
     if (left) allow_cores(&all, &others);
-#endif
     return stay;
 }
 

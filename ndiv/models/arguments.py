@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from ..errors import ArgumentError, ConfigError, closest
 
-__all__ = ["COMMON", "CommonArguments", "bind", "check"]
+__all__ = ["COMMON", "CommonArguments", "bind", "check", "check_count"]
 
 
 class CommonArguments(TypedDict, total=False):
@@ -85,24 +85,25 @@ def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     return {**COMMON, **getattr(cls, "DEFAULTS", {}), **defaults, **bound, **kwargs}
 
 
-_COUNTS = ("max_steps", "val_check_steps", "batch_size", "windows_batch_size", "inference_windows_batch_size", "step_size",
-           "accumulate_grad_batches")
+_COUNTS = ("h", "input_size", "val_check_steps", "batch_size", "windows_batch_size", "inference_windows_batch_size",
+           "step_size", "accumulate_grad_batches")
+
+
+def check_count(model: str, low: int = 1, **values: Any) -> None:
+    """Refuse arguments that are no whole numbers of at least ``low``: `ConfigError` (E0010)."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            kind = "a positive whole number" if low == 1 else f"a whole number of at least {low}"
+            raise ConfigError(f"{model}: {name} must be {kind}, not {value!r}", value=value,
+                              hint=f"give {name} >= {low}")
 
 
 def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: Any) -> None:
     """Refuse values that no model could use. ``supports`` maps futr/hist/stat to whether the model takes them."""
     from ..data.scalers import window_scaler
 
-    def whole(key: str, low: int) -> None:
-        value = a[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ConfigError(f"{name}: {key} must be a whole number of at least {low}, not {value!r}", value=value,
-                              hint=f"give {key} >= {low}")
-
-    whole("h", 1)
-    whole("input_size", 1)
-    for key in _COUNTS:
-        whole(key, 0 if key == "max_steps" else 1)
+    check_count(name, **{key: a[key] for key in _COUNTS})
+    check_count(name, 0, max_steps=a["max_steps"])
     if not a["learning_rate"] > 0:
         raise ConfigError(f"{name}: learning_rate must be positive, not {a['learning_rate']!r}", value=a["learning_rate"],
                           hint="1e-3 is common")
@@ -127,6 +128,6 @@ def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: A
         raise ConfigError(f"{name}: exclude_insample_y=True leaves no input", value=True,
                           hint="name covariates in futr_exog_list, hist_exog_list or stat_exog_list")
     if a["memory_budget"] is not None:
-        whole("memory_budget", 1)
+        check_count(name, memory_budget=a["memory_budget"])
     if a["gradient_clip_val"] is not None and not a["gradient_clip_val"] > 0:
         raise ConfigError(f"{name}: gradient_clip_val must be positive", value=a["gradient_clip_val"], hint="1.0 is common")

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from small import shaken
 
 import ndiv
 from ndiv import losses
@@ -32,13 +33,6 @@ def batch(seed=0, exog=False, missing=False):
         out |= {"futr_exog": draw.normal(size=(B, L + H, 2)), "hist_exog": draw.normal(size=(B, L, 1)),
                 "stat_exog": draw.normal(size=(B, 3))}
     return {k: v.astype(np.float32) for k, v in out.items()}
-
-
-def shaken(m, seed=1):
-    draw = np.random.default_rng(seed)
-    for p in m.parameters():
-        p.data = p.data + draw.normal(0, 0.3, p.shape).astype(np.float32)
-    return m.eval()
 
 
 def probabilities(m, data, i):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small import shaken
 
 import ndiv
 from ndiv.errors import ConfigError
@@ -29,14 +30,6 @@ def batch(seed=0, exog=False, missing=False):
         out |= {"futr_exog": draw.normal(size=(B, L + H, 2)), "hist_exog": draw.normal(size=(B, L, 1)),
                 "stat_exog": draw.normal(size=(B, 3))}
     return {k: v.astype(np.float32) for k, v in out.items()}
-
-
-def shaken(m, seed=1):
-    """The model with every weight moved, also those that start at 0 and 1."""
-    draw = np.random.default_rng(seed)
-    for p in m.parameters():
-        p.data = p.data + draw.normal(0, 0.3, p.shape).astype(np.float32)
-    return m.eval()
 
 
 def in_numpy(m, data, layernorm):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import sampled, small
+from small import UNSCALED, every_loss, sampled, small
 
 import ndiv
 from ndiv import losses
@@ -28,15 +28,7 @@ from ndiv.program.forward import ForwardPlans, arrays_of
 ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
 EARLY = base._RUNS_BEFORE_PLAN
 H, L, B = 3, 10, 16
-NEEDS = {"MASE": lambda: losses.MASE(seasonality=2), "QuantileLoss": lambda: losses.QuantileLoss(0.8),
-         "HuberQLoss": lambda: losses.HuberQLoss(0.8)}
-DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",
-                 "Bernoulli")
-LOSSES = {**{name: NEEDS.get(name, cls) for name, cls in losses.LOSSES.items() if name != "DistributionLoss"},
-          "MQLoss-levels": lambda: losses.MQLoss(level=[80, 95]), "MSE-weighted": lambda: losses.MSE(horizon_weight=[1.0, 2.0, 0.5]),
-          **{d: (lambda d=d: losses.DistributionLoss(d, level=[80], return_params=True)) for d in DISTRIBUTIONS},
-          "function": lambda: lambda y_hat, y: ndiv.softplus((y_hat - y) * 2.0) - (y_hat - y)}
-UNSCALED = {"MAPE", "SMAPE", "Beta", "Bernoulli"}
+LOSSES = every_loss(return_params=True)
 EXACTNESS = {"Gamma": 4e-6, "Weibull": 1e-5, "NegativeBinomial": 2e-6}  # log-likelihoods whose terms of ten times their size cancel
 COMPAT = {("TiDE", "Normal"): 5e-5}  # two numbers are normalized: float32 is up to 1e-5 off either way, compiled or not
 

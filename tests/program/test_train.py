@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import sampled, small
+from small import UNSCALED, every_loss, sampled, small
 
 import ndiv
-from ndiv import losses
 from ndiv.autograd.ops import FUNCTIONS
 from ndiv.data.scalers import WINDOW_SCALERS
 from ndiv.errors import DataError
@@ -31,15 +30,7 @@ H, L, B, STEPS = 3, 10, 16, 3
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
 
-NEEDS = {"MASE": lambda: losses.MASE(seasonality=2), "QuantileLoss": lambda: losses.QuantileLoss(0.8),
-         "HuberQLoss": lambda: losses.HuberQLoss(0.8)}
-DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",
-                 "Bernoulli")
-LOSSES = {**{name: NEEDS.get(name, cls) for name, cls in losses.LOSSES.items() if name != "DistributionLoss"},
-          "MQLoss-levels": lambda: losses.MQLoss(level=[80, 95]), "MSE-weighted": lambda: losses.MSE(horizon_weight=[1.0, 2.0, 0.5]),
-          **{d: (lambda d=d: losses.DistributionLoss(d, level=[80])) for d in DISTRIBUTIONS},
-          "function": lambda: lambda y_hat, y: ndiv.softplus((y_hat - y) * 2.0) - (y_hat - y)}
-UNSCALED = {"MAPE", "SMAPE", "Beta", "Bernoulli"}
+LOSSES = every_loss()
 # (loss, weights), and why
 EXACTNESS = {
     "Gamma": (4e-6, 4e-6, "terms of some ten times the loss cancel: log-gamma, a log b, b y"),

@@ -207,11 +207,11 @@ static void gemm_task(void *context, int64_t task, int worker) {
     const gemm_job *job = context;
     const int64_t tiles = job->tiles_m * job->tiles_n, total = job->call->k[G_ITEMS] * tiles;
     const int64_t each = total / job->tasks, more = total % job->tasks, start = task * each + (task < more ? task : more);
-    int64_t item = start / tiles, tj = start % tiles / job->tiles_m, ti = start % job->tiles_m;
     if (job->direct) {
         gemm_items(job, start, each + (task < more), (float *)(job->scratch + worker * job->call->k[G_WORKER]));
         return;
     }
+    int64_t item = start / tiles, tj = start % tiles / job->tiles_m, ti = start % job->tiles_m;
     gemm_worker state = {job->scratch + worker * job->call->k[G_WORKER], 0, -1};
     for (int64_t left = each + (task < more); left > 0; left--) {
         gemm_run_tile(job, item, ti, tj, &state);

@@ -22,7 +22,7 @@ from ...nn import activation as activation_op
 from ..base import BaseModel, Batch
 
 __all__ = ["BASES", "BasisBlock", "IdentityBasis", "ResidualStacks", "TableBasis", "block_activation", "check_basis",
-           "check_count", "check_dropout", "check_stacks", "check_units", "fourier", "trend"]
+           "check_dropout", "check_stacks", "check_units", "fourier", "trend"]
 
 
 # -- bases: rows are functions of time, [functions, length], float64 ---------------------------------------------------------
@@ -271,13 +271,6 @@ class ResidualStacks(BaseModel):
 
 
 # -- checks of arguments: ConfigError (E0010) --------------------------------------------------------------------------------
-
-def check_count(model: str, name: str, value: Any, low: int) -> None:
-    """A whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ConfigError(f"{model}: {name} must be a whole number of at least {low}, not {value!r}", value=value,
-                          hint=f"give {name} >= {low}")
-
 
 def check_stacks(model: str, stack_types: Any, kinds: Sequence[str], **per_stack: Any) -> None:
     """Stack types that exist, and for each other argument one positive whole number a stack."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ConfigError
+from ..arguments import check_count
 from .blocks import (
     BasisBlock,
     IdentityBasis,
@@ -32,7 +33,6 @@ from .blocks import (
     TableBasis,
     block_activation,
     check_basis,
-    check_count,
     check_dropout,
     check_stacks,
     check_units,
@@ -85,7 +85,7 @@ class NBEATS(ResidualStacks):
         check_units("NBEATS", mlp_units)
         check_dropout("NBEATS", dropout_prob_theta)
         check_basis("NBEATS", basis, n_basis)
-        check_count("NBEATS", "n_harmonics", n_harmonics, 1)
+        check_count("NBEATS", n_harmonics=n_harmonics)
         act = block_activation("NBEATS", activation)
         compat = self.variant == "compat"
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
-from .blocks import BasisBlock, ResidualStacks, block_activation, check_count, check_dropout, check_stacks, check_units
+from ..arguments import check_count
+from .blocks import BasisBlock, ResidualStacks, block_activation, check_dropout, check_stacks, check_units
 from .nbeats import basis_of
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ class NBEATSx(ResidualStacks):
         check_stacks("NBEATSx", stack_types, STACKS, n_blocks=n_blocks)
         check_units("NBEATSx", mlp_units)
         check_dropout("NBEATSx", dropout_prob_theta)
-        check_count("NBEATSx", "n_harmonics", n_harmonics, 1)
-        check_count("NBEATSx", "n_polynomials", n_polynomials, 0)
+        check_count("NBEATSx", n_harmonics=n_harmonics)
+        check_count("NBEATSx", 0, n_polynomials=n_polynomials)
         act = block_activation("NBEATSx", activation)
         compat = self.variant == "compat"
         size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
 from ...nn import Dropout, LayerNorm, Linear, Module, Sequential
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class TiDE(BaseModel):
                  temporal_decoder_dim: int = 128, dropout: float = 0.3, layernorm: bool = True, num_encoder_layers: int = 1,
                  num_decoder_layers: int = 1, temporal_width: int = 4, **common: Unpack[CommonArguments]) -> None:
         super().__init__()
-        self._check(hidden_size=hidden_size, decoder_output_dim=decoder_output_dim, temporal_decoder_dim=temporal_decoder_dim,
-                    num_encoder_layers=num_encoder_layers, num_decoder_layers=num_decoder_layers,
-                    temporal_width=temporal_width)
+        check_count("TiDE", hidden_size=hidden_size, decoder_output_dim=decoder_output_dim,
+                    temporal_decoder_dim=temporal_decoder_dim, num_encoder_layers=num_encoder_layers,
+                    num_decoder_layers=num_decoder_layers, temporal_width=temporal_width)
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ConfigError(f"TiDE: dropout must be in [0, 1), not {dropout!r}", value=dropout, hint="0.3 is the default")
         if not isinstance(layernorm, bool):
@@ -98,13 +99,6 @@ class TiDE(BaseModel):
         self.temporal_decoder = block(decoder_output_dim + temporal_width * bool(n_futr), self.n_out, temporal_decoder_dim,
                                       last=True)
         self.global_skip = Linear(self.input_size, self.h * self.n_out)
-
-    @staticmethod
-    def _check(**sizes: int) -> None:
-        for name, value in sizes.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"TiDE: {name} must be a positive whole number, not {value!r}", value=value,
-                                  hint=f"give {name} >= 1")
 
     def forward(self, batch: Batch) -> Any:
         y, mask, hist, futr, stat = self.inputs(batch)

@@ -23,6 +23,7 @@ from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
 from ...nn import BatchNorm1d, Dropout, Linear, Module, ModuleList
 from ...nn.series import RevIN
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -119,10 +120,7 @@ class TSMixer(BaseModel):
     def __init__(self, h: int, input_size: int = -1, n_series: int | None = None, n_block: int = 2, ff_dim: int = 64,
                  dropout: float = 0.9, revin: bool = True, **common: Unpack[CommonArguments]) -> None:
         super().__init__()
-        for name, value in (("n_block", n_block), ("ff_dim", ff_dim)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"TSMixer: {name} must be a positive whole number, not {value!r}", value=value,
-                                  hint=f"give {name} >= 1")
+        check_count("TSMixer", n_block=n_block, ff_dim=ff_dim)
         if not 0.0 <= dropout < 1.0:
             raise ConfigError(f"TSMixer: dropout must be at least 0 and less than 1, not {dropout!r}", value=dropout,
                               hint="the paper's range is 0.1 to 0.9")

@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...autograd.ops import FUNCTIONS
-from ...errors import ConfigError
 from ...nn import Linear, ModuleList
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ class MLPMultivariate(BaseModel):
     def __init__(self, h: int, input_size: int = -1, n_series: int | None = None, num_layers: int = 2,
                  hidden_size: int = 1024, **common: Unpack[CommonArguments]) -> None:
         super().__init__()
-        for name, value in (("num_layers", num_layers), ("hidden_size", hidden_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"MLPMultivariate: {name} must be a positive whole number, not {value!r}", value=value,
-                                  hint=f"give {name} >= 1")
+        check_count("MLPMultivariate", num_layers=num_layers, hidden_size=hidden_size)
         size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)
                 + len(self.stat_exog_list))
         widths = [self.n_series * size, *[hidden_size] * num_layers]

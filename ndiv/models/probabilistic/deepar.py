@@ -42,6 +42,7 @@ from ...losses.distributions import NegativeBinomial, Normal, StudentT
 from ...losses.distributions.negative_binomial import count_and_probability
 from ...nn import LSTM, Linear, ModuleList
 from ...nn import activation as activation_op
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ class DeepAR(BaseModel):
         for name, value, low in (("h_train", h_train, 1), ("lstm_n_layers", layers, 1), ("lstm_hidden_size", hidden, 1),
                                  ("trajectory_samples", paths, 1), ("decoder_hidden_layers", decoder_layers, 0),
                                  ("decoder_hidden_size", decoder_hidden, 1 if decoder_layers else 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"DeepAR: {name} must be a whole number of at least {low}, not {value!r}",
-                                  value=value, hint=f"give {name} >= {low}")
+            check_count("DeepAR", low, **{name: value})
         if h_train > self.h:
             raise ConfigError(f"DeepAR: h_train={h_train} is more than h={self.h}", value=h_train,
                               hint=f"give at most {self.h}")

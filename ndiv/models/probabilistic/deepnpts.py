@@ -28,6 +28,7 @@ from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
 from ...losses import RPS
 from ...nn import BatchNorm1d, Dropout, Linear, Module, ModuleList
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 
 if TYPE_CHECKING:
@@ -78,10 +79,7 @@ class DeepNPTS(BaseModel):
                  n_layers: int = 2, **common: Unpack[CommonArguments]) -> None:
         self._choose_loss()
         super().__init__()
-        for name, value in (("hidden_size", hidden_size), ("n_layers", n_layers)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"DeepNPTS: {name} must be a positive whole number, not {value!r}", value=value,
-                                  hint=f"give {name} >= 1")
+        check_count("DeepNPTS", hidden_size=hidden_size, n_layers=n_layers)
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ConfigError(f"DeepNPTS: dropout must be in [0, 1), not {dropout!r}", value=dropout,
                               hint="0.1 is the default")

@@ -34,6 +34,7 @@ from ...data.store import SeriesStore
 from ...errors import ConfigError, ShapeError, closest
 from ...nn import ACTIVATION_NAMES, Linear, Module, ModuleList
 from ...nn import activation as activation_op
+from ..arguments import check_count
 from ..base import BaseModel, Batch
 from .stream import Stream
 
@@ -88,10 +89,8 @@ class RecurrentModel(BaseModel):
         return type(self).__name__
 
     def _check(self, a: dict[str, Any]) -> None:
-        for key in ("encoder_n_layers", "encoder_hidden_size", "decoder_hidden_size", "decoder_layers", "h_train"):
-            if isinstance(a[key], bool) or not isinstance(a[key], int) or a[key] < 1:
-                raise ConfigError(f"{self._kind}: {key} must be a positive whole number, not {a[key]!r}", value=a[key],
-                                  hint=f"give {key} >= 1")
+        counts = ("encoder_n_layers", "encoder_hidden_size", "decoder_hidden_size", "decoder_layers", "h_train")
+        check_count(self._kind, **{key: a[key] for key in counts})
         for key in ("encoder_bias", "recurrent", "encoder_bidirectional"):
             if not isinstance(a[key], bool):
                 raise ConfigError(f"{self._kind}: {key} must be True or False, not {a[key]!r}", value=a[key],
