@@ -98,17 +98,24 @@ class HuberQLoss(Loss):
 class MQLoss(Loss):
     """Quantile losses of several quantiles, summed. Times 2 over their number it approximates the CRPS.
 
-    level      central intervals in per cent, [80, 90]; the median comes with them
-    quantiles  the quantiles themselves, in place of level
+    level         central intervals in per cent, [80, 90]; the median comes with them
+    quantiles     the quantiles themselves, in place of level
+    non_crossing  a forecast's quantiles are put in order, which never adds to the loss (Chernozhukov, Fernandez-Val and
+                  Galichon 2010, Econometrica 78, proposition 4); training sees them as they are. Models in ``compat``, as
+                  neuralforecast, leave them as they are
 
     >>> import ndiv, numpy as np
-    >>> ndiv.losses.MQLoss(level=[80]).output_names
+    >>> loss = ndiv.losses.MQLoss(level=[80])
+    >>> loss.output_names
     ('-median', '-lo-80', '-hi-80')
+    >>> loss.forecast(np.array([[[3.0, 1.0, 2.0]]])).tolist()
+    [[[[2.0, 1.0, 3.0]]]]
     """
 
     def __init__(self, level: Sequence[float] = LEVEL, quantiles: Sequence[float] | None = None,
-                 horizon_weight: Any = None) -> None:
+                 horizon_weight: Any = None, non_crossing: bool = True) -> None:
         super().__init__(horizon_weight)
+        self.non_crossing = bool(non_crossing)
         self.level = tuple(level or ())
         self.quantiles, self.output_names = quantile_columns(type(self).__name__, level, quantiles)
         self._quantiles = None if quantiles is None else self.quantiles
@@ -117,6 +124,16 @@ class MQLoss(Loss):
     def domain_map(self, y_hat: Any) -> Any:
         """[B, h, n * quantiles] -> [B, h, n, quantiles]"""
         return y_hat.reshape((*y_hat.shape[:2], -1, self.outputsize))
+
+    def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> Any:
+        return self.in_order(super().forecast(y_hat))
+
+    def in_order(self, values: Any) -> Any:
+        """[..., quantiles] put in order where ``non_crossing`` asks for it."""
+        if not self.non_crossing or self.outputsize == 1:
+            return values
+        ranks = np.argsort(np.argsort(self.quantiles))  # the place of each column's quantile among all of them
+        return FUNCTIONS["sort"](values, -1)[0][..., ranks]
 
     def element(self, error: Any) -> Any:
         return pinball(-error, np.asarray(self.quantiles, error.dtype))
@@ -137,8 +154,8 @@ class HuberMQLoss(MQLoss):
     """MQLoss with Huber's function of q e (e = y - y_hat > 0) and of (1 - q) e in place of these sizes themselves."""
 
     def __init__(self, level: Sequence[float] = LEVEL, quantiles: Sequence[float] | None = None, delta: float = 1.0,
-                 horizon_weight: Any = None) -> None:
-        super().__init__(level, quantiles, horizon_weight)
+                 horizon_weight: Any = None, non_crossing: bool = True) -> None:
+        super().__init__(level, quantiles, horizon_weight, non_crossing)
         positive("HuberMQLoss", delta=delta)
         self.delta = delta
 

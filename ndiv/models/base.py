@@ -16,6 +16,7 @@ has seen the series and builds the model for them. `numbers` puts its forecasts 
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ from .panel import check_n_series, one_clock, panels
 __all__ = ["Batch", "BaseModel"]
 
 Batch = dict[str, Any]
-_RUNS_BEFORE_PLAN = 3  # of batches of the same shapes: about what making the plan costs
+_RUNS_BEFORE_PLAN = 3  # of batches of the same shapes, where a model is unrolled: about what making the plan costs
 _KINDS = {"futr": "EXOGENOUS_FUTR", "hist": "EXOGENOUS_HIST", "stat": "EXOGENOUS_STAT"}
 
 
@@ -84,8 +85,8 @@ class BaseModel(Module):
         self.h: int = a["h"]
         self.input_size: int = a["input_size"]
         self.variant: str = a["variant"]
-        self.loss = _loss(a["loss"], "loss")
-        self.valid_loss = self.loss if a["valid_loss"] is None else _loss(a["valid_loss"], "valid_loss")
+        self.loss = self._own(_loss(a["loss"], "loss"))
+        self.valid_loss = self.loss if a["valid_loss"] is None else self._own(_loss(a["valid_loss"], "valid_loss"))
         self.alias: str | None = a["alias"]
         self.random_seed: int = a["random_seed"]
         self.futr_exog_list = list(a["futr_exog_list"] or [])
@@ -106,6 +107,13 @@ class BaseModel(Module):
         if a["scaler_type"] == "revin":
             self.revin_weight = Parameter(np.ones(1, np.float32))
             self.revin_bias = Parameter(np.zeros(1, np.float32))
+
+    def _own(self, loss: losses.Loss) -> losses.Loss:
+        """The loss as this variant uses it: neuralforecast's forecasts leave quantiles that cross as they are."""
+        if self.variant == "compat" and getattr(loss, "non_crossing", False):
+            loss = copy.copy(loss)
+            loss.__dict__["non_crossing"] = False
+        return loss
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -176,11 +184,15 @@ class BaseModel(Module):
     # -- scaling ---------------------------------------------------------------------------------------------------
 
     def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
-        """The batch in units of its windows, with (loc, scale) [B, 1, n]. Missing values become 0 (``compat``: 0 scaled)."""
+        """The batch in units of its windows, with (loc, scale) [B, 1, n]. Whatever stands for a missing value becomes 0 there
+        (``compat``: 0 scaled)."""
         arrays = {k: v for k, v in batch.items() if v is not None}
+        mask = arrays.get("insample_mask")
+        if mask is not None:
+            y = arrays["insample_y"]
+            arrays["insample_y"] = FUNCTIONS["where"](stopped(mask) != 0, y, np.zeros((), y.dtype))
         if self.scaler.name == "identity":
             return arrays, None, None
-        mask = arrays.get("insample_mask")
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
         for key, on in (("insample_y", mask), ("outsample_y", arrays.get("outsample_mask"))):
@@ -219,12 +231,18 @@ class BaseModel(Module):
         """Forecast of a batch in the units of the data, without gradients: [B, h, n * columns], one column for each of
         `output_names`.
 
-        The first batches of the same shapes run op by op, later ones as a plan (native backend, float32), the quantiles of a
-        distribution always in NumPy; results agree to rounding. A plan follows parameters that change, and a loss that is
+        Runs as a plan (native backend, float32): a window has the same bits alone, in any batch (``paper``) and in every
+        call. The quantiles of a distribution are always made in NumPy. A model that `unrolled` says so of runs its first
+        batches of any shape op by op, which agrees to rounding. A plan follows parameters that change, and a loss that is
         exchanged or told another quantile; changes to other attributes it does not see.
         """
-        out = self._forecast(batch, _RUNS_BEFORE_PLAN)
+        out = self._forecast(batch, _RUNS_BEFORE_PLAN if self.unrolled else 0)
         return out.reshape(*out.shape[:2], -1)
+
+    @property
+    def unrolled(self) -> bool:
+        """Whether a forecast takes the steps of the horizon one by one, so that its plan is long and takes time to make."""
+        return False
 
     def _forecast(self, batch: Batch, after: int) -> np.ndarray:
         """[B, h, n, columns]."""
@@ -261,7 +279,7 @@ class BaseModel(Module):
                 return arrays_of(getattr(self, name)(batch))
             if self._plans is None:
                 self._plans = ForwardPlans(self)
-            return self._plans(name, batch, after)
+            return self._plans(name, batch, after, fill=name in ("_numbers", "_columns") and self.variant == "paper")
 
     # -- training --------------------------------------------------------------------------------------------------
 

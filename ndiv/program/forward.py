@@ -6,8 +6,10 @@ call. A method that cannot be traced runs op by op from then on, and a warning s
 
 When a plan is made: after ``after`` batches of the same shapes, each of which ran op by op. Making one costs as much as two or
 three runs, and 5 to 20 ms more; afterwards a run takes between all (one window through wide layers) and a tenth (what moves
-memory) of its time op by op. So a batch that comes once or twice, as the last one of a list of series does, is not worth a
-plan. Nor is it filled up to the size of a plan at hand: a model may mix the rows of a batch, as TimesNet does.
+memory) of its time op by op.
+
+With ``fill``, for methods whose results are rows that do not depend on each other, a batch is filled up with its last row to
+one of few sizes, at most a quarter more, so that batches of all sizes share some 40 plans.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ class ForwardPlans:
         self.functions: dict[tuple[str, int], Compiled] = {}
         self.reasons: dict[str, str] = {}  # by method: why it runs op by op
 
-    def __call__(self, name: str, batch: dict[str, Any], after: int = 0) -> Any:
+    def __call__(self, name: str, batch: dict[str, Any], after: int = 0, fill: bool = False) -> Any:
         """The method's result for the batch, arrays in the place of Tensors."""
-        f = getattr(self.model, name)
-        if name in self.reasons or not self.is_plain(batch):
+        f, rows = getattr(self.model, name), len(batch["insample_y"]) if fill else 1
+        if name in self.reasons or not rows or not self.is_plain(batch):
             return arrays_of(f(batch))
+        if full_size(rows) > rows:
+            return _first(self(name, self.filled(batch, full_size(rows) - rows), after), rows)
         compiled = self.functions.get((name, after))
         if compiled is None:
             compiled = self.functions[name, after] = Compiled(f, guard=self.guard, after=after)
@@ -50,6 +54,11 @@ class ForwardPlans:
             kind = type(self.model).__name__
             warnings.warn(f"{kind}.{name} runs op by op, which is slower: {cause}", stacklevel=4)
             return arrays_of(f(batch))
+
+    def filled(self, batch: dict[str, Any], more: int) -> dict[str, Any]:
+        """The batch with its last row so many times more; static covariates of a multivariate model have no rows."""
+        return {key: v if v is None or (key == "stat_exog" and self.model.MULTIVARIATE)
+                else np.concatenate([v, np.repeat(v[-1:], more, axis=0)]) for key, v in batch.items()}
 
     def is_plain(self, batch: dict[str, Any]) -> bool:
         """Whether all numbers are float32, so that a plan gives results of the same type, and no hook looks on."""
@@ -62,6 +71,23 @@ class ForwardPlans:
         m = self.model
         return (m.training, m.loss, m.loss.output_names, m.valid_loss, m.valid_loss.output_names,
                 *map(id, m.parameters()))
+
+
+def full_size(rows: int) -> int:
+    """The smallest of 1, 2, ... 8, 10, 12, 14, 16, 20, ... (four sizes to the next power of two) that holds so many rows.
+
+    >>> [full_size(n) for n in (1, 7, 9, 33, 1000)]
+    [1, 7, 10, 40, 1024]
+    """
+    step = 1 << max((rows - 1).bit_length() - 3, 0)
+    return -(-rows // step) * step
+
+
+def _first(found: Any, rows: int) -> Any:
+    """The first rows of an array, or of each in a tuple."""
+    if isinstance(found, tuple):
+        return tuple(_first(v, rows) for v in found)
+    return None if found is None else found[:rows]
 
 
 def arrays_of(found: Any) -> Any:

@@ -59,13 +59,28 @@ def test_forms_of_y_hat():
     expected = float(loss(y, y_hat))
     assert float(loss(y, y_hat.reshape(4, 3, 6))) == pytest.approx(expected)
     assert float(loss(y, loss.domain_map(y_hat.reshape(4, 3, 6)))) == pytest.approx(expected)
-    np.testing.assert_array_equal(loss.forecast(y_hat.reshape(4, 3, 6)), y_hat)
     same = np.repeat(y_hat[..., :1], 3, -1)
     assert float(loss(y, y_hat[..., 0])) == pytest.approx(float(loss(y, same)))
     with pytest.raises(ShapeError, match="y_hat"):
         loss(y, y_hat[..., :2])
     with pytest.raises(ShapeError, match="y_hat"):
         loss(y, y_hat[:, :2])
+
+
+@pytest.mark.parametrize("kind", [losses.MQLoss, losses.HuberMQLoss])
+def test_quantiles_of_a_forecast_do_not_cross(kind):
+    """In whatever order they are asked for; and putting them in order never adds to the loss."""
+    for quantiles in (None, [0.9, 0.2, 0.5]):
+        loss = kind(quantiles=quantiles)
+        raw = np.random.default_rng(1).normal(size=(4, 3, 2 * loss.outputsize))
+        found, order = loss.forecast(raw), np.argsort(loss.quantiles)
+        assert (np.diff(found[..., order], axis=-1) >= 0).all()
+        plain = kind(quantiles=quantiles, non_crossing=False).forecast(raw)
+        assert (np.diff(plain[..., order], axis=-1) < 0).any()
+        np.testing.assert_array_equal(plain.reshape(4, 3, -1), raw)
+        np.testing.assert_array_equal(np.sort(found, -1), np.sort(plain, -1))
+        assert float(loss(y[..., :2], found)) <= float(loss(y[..., :2], plain))
+    assert losses.from_config(kind(non_crossing=False).config()).non_crossing is False
 
 
 @pytest.mark.parametrize("loss", [losses.MQLoss(quantiles=Q), losses.HuberMQLoss(quantiles=Q, delta=0.4)], ids=repr)

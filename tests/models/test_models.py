@@ -126,13 +126,22 @@ def test_a_series_alone_and_in_company(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("scaler", ["identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"])
 def test_missing_values_do_not_matter(name, scaler):
-    """Whatever stands where the mask is zero, the forecast and the gradients are the same."""
-    m, data = make(name, scaler_type=scaler), batch(missing=True)
-    other = dict(data)
-    other["insample_y"] = data["insample_y"] + (1 - data["insample_mask"]) * 1e3
-    if scaler == "identity":
-        other["insample_y"] = data["insample_y"]  # without scaling the loader has put zeros there
-    np.testing.assert_allclose(m.forecast(data), m.forecast(other), rtol=1e-4, atol=1e-4)
+    """Whatever stands where a mask is zero, NaN too: forecast, training loss, validation loss are the same."""
+    m, data = make(name, scaler_type=scaler).eval(), batch(missing=True)
+    data["outsample_mask"] = (np.random.default_rng(1).random(data["outsample_mask"].shape) < 0.6).astype(np.float32)
+
+    def results(value):
+        other = dict(data)
+        for key in ("insample", "outsample"):
+            other[f"{key}_y"] = np.where(data[f"{key}_mask"] != 0, data[f"{key}_y"], np.float32(value))
+        with ndiv.random.fork(1):
+            return m.forecast(other), m.compute_loss(other).numpy(), m.validation_loss([other])
+
+    plain = results(0.0)
+    assert all(np.isfinite(v).all() for v in plain)
+    for value in (1e3, np.nan):
+        for found, wanted in zip(results(value), plain, strict=True):
+            np.testing.assert_array_equal(found, wanted)
     assert np.isfinite(m.train_step(data))
 
 

@@ -260,7 +260,7 @@ class DeepAR(BaseModel):
             mean = values.mean(axis=-1)  # of [B, 1, 1, quantiles]
             return mean, _expand(mean, tuple(numbers.shape))
         middle = int(np.argmin(np.abs(np.asarray(loss.quantiles) - 0.5)))
-        return values[..., middle], numbers
+        return loss.in_order(values)[..., middle], numbers
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -304,6 +304,10 @@ class DeepAR(BaseModel):
         y_hat = self._unaffine(self._forced(scaled, self.h)[:, -self.h:])
         return loss(batch["outsample_y"], self._theta(loss, y_hat, loc, scale), batch.get("outsample_mask"),
                     batch["insample_y"])
+
+    @property
+    def unrolled(self) -> bool:
+        return True
 
     @property
     def sampled(self) -> bool:

@@ -123,6 +123,10 @@ class RecurrentModel(BaseModel):
         parts = [v for v in (y, hist, stat, futr) if v is not None]
         return parts[0] if len(parts) == 1 else _cat(parts, dim=2)
 
+    @property
+    def unrolled(self) -> bool:
+        return bool(self.recurrent)
+
     def padding(self, mask: Any) -> Any:
         """Steps [B] before each window's first observed value (all, where there is none); None where all count."""
         if mask is None or self.variant == "compat":
@@ -225,7 +229,7 @@ class RecurrentModel(BaseModel):
             if y.ndim == 4:
                 names = self.output_names
                 median = self.variant == "paper" and "-median" in names
-                y = y[..., names.index("-median")] if median else y.mean(axis=-1)
+                y = loss.in_order(y)[..., names.index("-median")] if median else y.mean(axis=-1)
         y = self.as_input(y)
         # neuralforecast leaves y out while it trains, and not where it feeds it back
         return y * 0.0 if self.arguments["exclude_insample_y"] and self.variant == "paper" else y
