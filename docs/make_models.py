@@ -38,8 +38,8 @@ from the same weights, known defects included. What differs in every model:
 
 - **Missing values.** Both mask them in the statistics of a window. In `paper` they are 0 after scaling, in `compat` before it,
   so that they reach the network as any other 0 would.
-- **Quantiles that cross** are put in order in a forecast in `paper` (`non_crossing` of `MQLoss` and `HuberMQLoss`), and left as they
-  are in `compat`.
+- **Quantiles that cross** are put in order in a forecast in `paper` (`non_crossing` of `MQLoss` and `HuberMQLoss`), and left
+  as they are in `compat`.
 
 What differs in one:
 """
