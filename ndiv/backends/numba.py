@@ -31,7 +31,8 @@ _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 def available() -> bool:
     """Whether Numba is installed."""
-    return importlib.util.find_spec("numba") is not None
+    spec = importlib.util.find_spec("numba")
+    return spec is not None and spec.origin is not None  # without: a folder of that name on the path
 
 
 def why_not() -> str | None:

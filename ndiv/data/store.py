@@ -6,6 +6,7 @@ where a value is missing, so no NaN ever leaves this class. NumPy only. Nothing 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -77,6 +78,11 @@ class SeriesStore:
                 raise ShapeError(f"{name} has shape {got}, expected {want}", value=got)
         if self.offsets[0] != 0 or self.offsets[-1] != rows or (np.diff(self.offsets) < 0).any():
             raise ShapeError(f"offsets must rise from 0 to {rows}", value=self.offsets)
+
+    @functools.cached_property
+    def complete(self) -> bool:
+        """Whether no value is missing; False where only a look at a whole file would tell."""
+        return not isinstance(self.mask, np.memmap) and bool(self.mask.all())
 
     # -- making one ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ number, drawn from Philox keys, so training resumes at any step with the same ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["EpochLoader", "PanelIndex", "SequentialLoader", "WindowIndex", "Wind
 Batch = dict[str, np.ndarray]
 # One Philox key is (seed, stream number): the high bits of the second word keep the two uses of a loader apart.
 _WINDOW_STREAM = 1 << 62
+_BLOCK = 1 << 16  # bytes of windows that are copied at a time
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
@@ -40,12 +41,14 @@ def _seed(seed: int) -> int:
 
 
 def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h: int, *,
-           history_pad: float = 0.0, lo: Any = None, hi: Any = None) -> Batch:
+           history_pad: float = 0.0, lo: Any = None, hi: Any = None, out: Batch | None = None) -> Batch:
     """Cut B windows: inputs ``start : start + input_size``, targets the next ``h`` steps.
 
     Arguments: ``series_idx`` and ``starts`` int [B]. A start may be negative and a horizon may run past the end:
     steps outside the series hold ``history_pad`` (inputs) or 0 with mask 0. ``lo`` and ``hi`` [B] limit the targets
     within the series; outside of them targets are 0 with mask 0, so a training batch never carries validation values.
+    ``out`` is a batch of before whose arrays are written over where they have the right shape: new memory costs more
+    than what is copied into it.
 
     Returns float32 arrays ``insample_y`` [B, L, 1], ``insample_mask``, ``outsample_y`` [B, h, 1], ``outsample_mask``
     and, where the store has such covariates, ``hist_exog`` [B, L, X], ``futr_exog`` [B, L + h, F], ``stat_exog``
@@ -63,60 +66,72 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
         raise ShapeError(f"series_idx {series.shape} and starts {start.shape} must be one shape [B]", value=start.shape)
     if series.size and (series.min() < 0 or series.max() >= store.n_series):
         raise ConfigError(f"series_idx must lie in 0..{store.n_series - 1}", value=series)
-    cut = _cutter(store, series, start, input_size + h)
-    y, known = cut(store.y), cut(store.mask).astype(np.float32)
-    past, asked = known[:, :input_size], known[:, input_size:]
+    cut = _Cutter(store, series, start, input_size + h, out or {})
+    batch = {}
+    for part, first, steps in (("insample", 0, input_size), ("outsample", input_size, h)):
+        batch[f"{part}_y"] = cut(f"{part}_y", store.y, first, steps)[..., None]
+        batch[f"{part}_mask"] = cut(f"{part}_mask", store.mask, first, steps, ones=store.complete)[..., None]
     if lo is not None or hi is not None:
-        targets = (start + input_size)[:, None] + np.arange(h)
-        if lo is not None:
-            asked = asked * (targets >= np.asarray(lo)[:, None])
-        if hi is not None:
-            asked = asked * (targets < np.asarray(hi)[:, None])
-    history = y[:, :input_size]
+        asks = start + input_size
+        below, above = asks if lo is None else np.asarray(lo), asks + h if hi is None else np.asarray(hi)
+        some = np.flatnonzero((asks < below) | (asks + h > above))  # few: windows at an end of what they may ask
+        if some.size:
+            targets = asks[some, None] + np.arange(h)
+            asked = (targets >= below[some, None]) & (targets < above[some, None])
+            for name in ("outsample_y", "outsample_mask"):
+                batch[name][some] *= asked[..., None]
     if history_pad:
-        steps = start[:, None] + np.arange(input_size)
+        steps_in = start[:, None] + np.arange(input_size)
         length = (store.offsets[series + 1] - store.offsets[series])[:, None]
-        history = np.where((steps < 0) | (steps >= length), np.float32(history_pad), history)
-    batch = {"insample_y": np.ascontiguousarray(history)[..., None],
-             "insample_mask": np.ascontiguousarray(past)[..., None],
-             "outsample_y": (y[:, input_size:] * asked)[..., None],
-             "outsample_mask": np.ascontiguousarray(asked)[..., None]}
+        batch["insample_y"][(steps_in < 0) | (steps_in >= length)] = history_pad
     if store.hist_names:
-        batch["hist_exog"] = np.ascontiguousarray(cut(store.hist)[:, :input_size])
+        batch["hist_exog"] = cut("hist_exog", store.hist, 0, input_size)
     if store.futr_names:
-        batch["futr_exog"] = cut(store.futr)
+        batch["futr_exog"] = cut("futr_exog", store.futr, 0, input_size + h)
     if store.stat_names:
         batch["stat_exog"] = store.stat[series]
     return batch
 
 
-def _cutter(store: SeriesStore, series: np.ndarray, start: np.ndarray,
-            width: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from rows [T, ...] to windows [B, width, ...], zero outside the series.
+class _Cutter:
+    """Windows of rows [T, ...] as float32 [B, steps, ...], zero outside the series.
 
     Windows inside their series are copied row by row out of a strided view, several times as fast as by element; only
-    those that cross an end are picked element by element.
+    those that cross an end are picked element by element. Copies go by blocks that stay in the cache, since a large
+    temporary array is new memory each time.
     """
-    begin, end = store.offsets[series], store.offsets[series + 1]
-    base = begin + start
-    rows = len(store.y)
-    edge = np.flatnonzero((start < 0) | (base + width > end)) if rows >= width else np.arange(len(series))
-    spots = base[edge, None] + np.arange(width)
-    inside = (spots >= begin[edge, None]) & (spots < end[edge, None])
-    spots = np.where(inside, spots, 0)
-    safe = np.clip(base, 0, max(rows - width, 0))
 
-    def cut(array: np.ndarray) -> np.ndarray:
-        if rows >= width:
-            out = np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, width, axis=0), -1, 1)[safe]
-        else:
-            out = np.empty((len(series), width, *array.shape[1:]), array.dtype)
-        if edge.size:
-            shape = (*inside.shape, *(1,) * (array.ndim - 1))
-            out[edge] = np.where(inside.reshape(shape), array[spots], array.dtype.type(0))
+    def __init__(self, store: SeriesStore, series: np.ndarray, start: np.ndarray, width: int, out: Batch) -> None:
+        self.begin, self.end = store.offsets[series], store.offsets[series + 1]
+        self.base, self.width, self.rows, self.out = self.begin + start, width, len(store.y), out
+        self.edge = np.flatnonzero((start < 0) | (self.base + width > self.end))
+
+    def room(self, name: str, steps: int, rest: tuple[int, ...] = ()) -> np.ndarray:
+        """An array [B, steps, ...] to write to: that of the batch of before, if it fits."""
+        shape, held = (len(self.base), steps, *rest), self.out.get(name)
+        if held is not None and held.shape == (shape if rest else (*shape, 1)):
+            return held if rest else held[..., 0]
+        return np.empty(shape, np.float32)
+
+    def __call__(self, name: str, array: np.ndarray, first: int, steps: int, ones: bool = False) -> np.ndarray:
+        """Steps ``first : first + steps`` of the windows; ``ones``: the array is known to hold nothing else."""
+        out = self.room(name, steps, array.shape[1:])
+        if ones:
+            out.fill(1)
+        elif out.size and self.rows >= self.width:
+            whole = np.lib.stride_tricks.as_strided(array, (self.rows - steps + 1, steps, *array.shape[1:]),
+                                                    (array.strides[0], *array.strides), writeable=False)
+            spots = np.clip(self.base, 0, self.rows - self.width) + first
+            block = max(_BLOCK // (out[0].size * 4), 1)
+            for k in range(0, len(out), block):
+                out[k:k + block] = whole[spots[k:k + block]]
+        if self.edge.size:
+            at = self.edge
+            picked = self.base[at, None] + np.arange(first, first + steps)
+            inside = (picked >= self.begin[at, None]) & (picked < self.end[at, None])
+            found = array[np.where(inside, picked, 0)]
+            out[at] = np.where(inside.reshape(*inside.shape, *(1,) * (array.ndim - 1)), found, array.dtype.type(0))
         return out
-
-    return cut
 
 
 def stack_series(batch: Batch, n_series: int) -> Batch:
@@ -222,10 +237,11 @@ class WindowIndex:
             raise ConfigError(f"window numbers must lie in 0..{len(self) - 1}", value=k)
         return self._place(number if self._kept is None else self._kept[number])
 
-    def gather(self, k: Any) -> Batch:
+    def gather(self, k: Any, out: Batch | None = None) -> Batch:
         """The batch of windows ``k`` [B], as `gather` returns it; targets outside ``[lo, hi)`` are masked."""
         series, starts = self.locate(k)
-        return gather(self.store, series, starts, self.input_size, self.h, lo=self.lo[series], hi=self.hi[series])
+        return gather(self.store, series, starts, self.input_size, self.h, lo=self.lo[series], hi=self.hi[series],
+                      out=out)
 
     def require(self) -> WindowIndex:
         """This index, or `HorizonError` (E0005) that says why there is no window."""
@@ -268,8 +284,8 @@ class PanelIndex(WindowIndex):
     def _observed(self) -> tuple[np.ndarray, int]:
         return self.values, self.panel.n_series
 
-    def gather(self, k: Any) -> Batch:
-        """The batch of windows ``k`` [B] in the layout of `stack_series`."""
+    def gather(self, k: Any, out: Batch | None = None) -> Batch:
+        """The batch of windows ``k`` [B] in the layout of `stack_series`, in new arrays."""
         _, starts = self.locate(k)
         n = self.panel.n_series
         series = np.tile(np.arange(n), len(starts))
@@ -284,7 +300,8 @@ class WindowLoader:
     Step ``t`` takes ``batch_size`` series (reshuffled each epoch, those without a window left out), then up to
     ``windows_batch_size`` of their windows, uniformly without replacement; when they have fewer, all of them once.
     By default the last horizons may run past the end of the series with mask 0, as in neuralforecast. With ``panel=True``
-    a window holds all series (`PanelIndex`), and ``batch_size`` does not matter.
+    a window holds all series (`PanelIndex`), and ``batch_size`` does not matter. With ``keep`` the arrays of a batch are
+    written over by the batch that comes ``keep`` calls later.
 
     Raises `HorizonError` (E0005) when there is no window at all.
 
@@ -296,8 +313,10 @@ class WindowLoader:
     def __init__(self, store: SeriesStore, input_size: int, h: int, batch_size: int = 32,
                  windows_batch_size: int = 1024, step_size: int = 1, seed: int = 1, start_padding: bool = False,
                  availability: float | tuple[float, float] = 0.0, lo: Any = None, hi: Any = None,
-                 partial_horizon: bool = True, drop_last: bool = False, shuffle: bool = True, panel: bool = False) -> None:
-        _positive(batch_size=batch_size, windows_batch_size=windows_batch_size)
+                 partial_horizon: bool = True, drop_last: bool = False, shuffle: bool = True, panel: bool = False,
+                 keep: int | None = None) -> None:
+        _positive(batch_size=batch_size, windows_batch_size=windows_batch_size, keep=1 if keep is None else keep)
+        self._kept: list[Batch | None] | None = None if keep is None else [None] * keep
         kind = PanelIndex if panel else WindowIndex
         self.index = kind(store, input_size, h, step_size, start_padding, availability, lo, hi, partial_horizon).require()
         self.batch_size, self.windows_batch_size = int(batch_size), int(windows_batch_size)
@@ -311,7 +330,7 @@ class WindowLoader:
 
     def _epoch(self, epoch: int) -> np.ndarray:
         """The order of series in one epoch; the last one is kept, which changes speed only."""
-        if not self.shuffle:
+        if not self.shuffle or len(self._series) <= self.batch_size:  # a step takes all of them, in order
             return self._series
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, _generator(self.seed, epoch).permutation(self._series))
@@ -337,7 +356,11 @@ class WindowLoader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, as `gather` returns it; equal arguments give equal arrays."""
-        return self.index.gather(self.numbers(step))
+        if self._kept is None:
+            return self.index.gather(self.numbers(step))
+        batch = self.index.gather(self.numbers(step), self._kept.pop(0))
+        self._kept.append(batch)
+        return batch
 
 
 class SequentialLoader:

@@ -438,7 +438,8 @@ class BaseModel(Module):
         common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"], "panel": self.MULTIVARIATE}
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
-                              availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"], **common)
+                              availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"],
+                              keep=a["accumulate_grad_batches"], **common)
         validation = None
         if val_size:
             validation = SequentialLoader(store, self.input_size, self.h, batch_size=a["inference_windows_batch_size"],

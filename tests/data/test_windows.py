@@ -46,12 +46,17 @@ def naive(store, s, start, input_size, h, lo=0, hi=10**9):
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 6), st.integers(0, 4), st.data())
 def test_gather_equals_loops(lengths, input_size, h, data):
-    store = make_store(lengths, missing=0.2)
+    store = make_store(lengths, missing=data.draw(st.sampled_from([0.0, 0.2])))
     n = data.draw(st.integers(1, 5))
     series = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=n, max_size=n))
     starts = data.draw(st.lists(st.integers(-8, 14), min_size=n, max_size=n))
     lo, hi = np.full(n, data.draw(st.integers(0, 5))), np.full(n, data.draw(st.integers(3, 14)))
-    batch = gather(store, series, starts, input_size, h, lo=lo, hi=hi)
+    used = None
+    if data.draw(st.booleans()):  # a batch of before, whose arrays are written over
+        used = gather(store, series[::-1], starts, input_size, h)
+        if data.draw(st.booleans()):  # of another size: left alone
+            used = gather(store, series[:1], starts[:1], input_size + 1, h + 1)
+    batch = gather(store, series, starts, input_size, h, lo=lo, hi=hi, out=used)
     for b in range(n):
         for name, value in naive(store, series[b], starts[b], input_size, h, lo[b], hi[b]).items():
             assert batch[name].dtype == np.float32
@@ -169,6 +174,21 @@ def test_batches_are_pure_functions_of_the_step():
             for name, value in again.batch(step).items():
                 np.testing.assert_array_equal(value, first[step][name])
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("exog", [False, True])
+def test_a_loader_may_write_over_the_batch_before(exog):
+    store = make_store([60] * 3, missing=0.1, exog=exog)
+    fresh, kept = WindowLoader(store, 8, 4, windows_batch_size=16), WindowLoader(store, 8, 4, windows_batch_size=16, keep=2)
+    batches = [kept.batch(step) for step in range(6)]
+    for step in (4, 5):
+        for name, value in fresh.batch(step).items():
+            np.testing.assert_array_equal(value, batches[step][name])
+            if name != "stat_exog":
+                assert np.shares_memory(batches[step][name], batches[step - 2][name])
+                assert not np.shares_memory(batches[step][name], batches[step - 1][name])
+    with pytest.raises(ConfigError, match="keep"):
+        WindowLoader(store, 8, 4, keep=0)
 
 
 def test_draws_are_uniform():

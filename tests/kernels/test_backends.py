@@ -1,5 +1,7 @@
 """Choosing a backend: by name, by what is installed, and what is said when it is not."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,14 @@ def test_numba_is_never_the_default(name):
 def test_unknown_backend():
     with pytest.raises(ConfigError, match="unknown backend 'nump'"):
         backends.activate("nump")
+
+
+def test_a_folder_named_numba_is_not_numba(monkeypatch, tmp_path):
+    """Python finds a namespace package in it."""
+    (tmp_path / "numba").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    assert not numba.available() and numba.version() is None
 
 
 @pytest.mark.parametrize("module", [native, numba], ids=["native", "numba"])
