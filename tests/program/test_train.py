@@ -33,9 +33,7 @@ COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
 LOSSES = every_loss()
 # (loss, weights), and why
 EXACTNESS = {
-    "Gamma": (4e-6, 4e-6, "terms of some ten times the loss cancel: log-gamma, a log b, b y"),
     "Weibull": (4e-6, 1e-5, "(y / scale)^shape and the logarithms of it cancel; the steps are as large as the weights"),
-    "NegativeBinomial": (2e-6, 1e-6, "three log-gammas of some ten times the loss cancel"),
 }
 
 # (model, loss) of windows with gaps, and why

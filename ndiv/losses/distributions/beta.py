@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Distribution, check_support, clip, lgamma, log, log1p, narrow, sigmoid, softplus, wide
+from .base import Array, Distribution, check_support, clip, log, log1p, log_beta, narrow, sigmoid, softplus, wide
 from .numeric import beta_cdf, invert
 
 __all__ = ["Beta"]
@@ -47,7 +47,7 @@ class Beta(Distribution):
     def log_prob(self, y: Any) -> Any:
         check_support(Beta, y)
         y, a, b = wide(y, *self.params)
-        each = (a - 1.0) * log(y) + (b - 1.0) * log1p(-y) + lgamma(a + b) - lgamma(a) - lgamma(b)
+        each = (a - 1.0) * log(y) + (b - 1.0) * log1p(-y) - log_beta(a, b)
         return narrow(each, self.params[0])
 
     def _cdf(self, y: Array, *params: Array) -> Array:

@@ -6,7 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Distribution, above_zero, check_support, lgamma, log, narrow, relative_spread, wide
+from .base import (
+    Array,
+    Distribution,
+    above_zero,
+    check_support,
+    lgamma,
+    log,
+    log1p,
+    log_gamma_scaled,
+    maximum,
+    narrow,
+    relative_spread,
+    where,
+    wide,
+)
 from .numeric import gamma_cdf, invert, normal_quantile
 
 __all__ = ["Gamma"]
@@ -41,7 +55,10 @@ class Gamma(Distribution):
     def log_prob(self, y: Any) -> Any:
         check_support(Gamma, y)
         y, k, rate = wide(y, *self.params)
-        return narrow(k * log(rate) + (k - 1.0) * log(y) - rate * y - lgamma(k), self.params[0])
+        off = (rate * y - k) / k  # from the mean; log(1 + off) - off is all that a large k multiplies
+        near = log1p(maximum(off, -0.5))
+        deviance = where(off > -0.5, near, log(rate * y / k)) - off
+        return narrow(k * deviance - log_gamma_scaled(k) - log(y), self.params[0])
 
     def _cdf(self, y: Array, *params: Array) -> Array:
         k, rate = params

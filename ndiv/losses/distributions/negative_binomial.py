@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Distribution, check_support, clip, lgamma, log, log1p, narrow, softplus, wide
+from .base import Array, Distribution, check_support, clip, log, log1p, log_beta, narrow, softplus, wide
 from .numeric import beta_cdf, normal_quantile, search
 
 __all__ = ["NegativeBinomial"]
@@ -48,7 +48,8 @@ class NegativeBinomial(Distribution):
     def log_prob(self, y: Any) -> Any:
         check_support(NegativeBinomial, y)
         y, count, probs = wide(y, *self.params)
-        each = count * log1p(-probs) + y * log(probs) + lgamma(y + count) - lgamma(y + 1.0) - lgamma(count)
+        # Gamma(y + r) / (y! Gamma(r)) = 1 / ((y + r) B(r, y + 1))
+        each = count * log1p(-probs) + y * log(probs) - log_beta(count, y + 1.0) - log(y + count)
         return narrow(each, self.params[0])
 
     def _cdf(self, y: Array, *params: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Distribution, lgamma, log, log1p, narrow, softplus, spread, wide
+from .base import Array, Distribution, log, log1p, log_gamma_rise, narrow, softplus, spread, wide
 from .numeric import beta_cdf, invert, normal_quantile
 
 __all__ = ["StudentT"]
@@ -39,8 +39,8 @@ class StudentT(Distribution):
         like = self.params[1]
         y, df, loc, scale = wide(y, *self.params)
         z = (y - loc) / scale
-        half = 0.5 * (df + 1.0)
-        return narrow(lgamma(half) - lgamma(0.5 * df) - 0.5 * log(math.pi * df) - log(scale) - half * log1p(z * z / df), like)
+        norm = log_gamma_rise(0.5 * df, 0.5) - 0.5 * log(math.pi * df) - log(scale)
+        return narrow(norm - 0.5 * (df + 1.0) * log1p(z * z / df), like)
 
     def _cdf(self, y: Array, *params: Array) -> Array:
         df, loc, scale = params
