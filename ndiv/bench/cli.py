@@ -1,7 +1,7 @@
-"""``ndiv bench``: arguments, printing, exit status.
+"""``ndiv bench``: arguments, exit status, and the printing of ``ndiv bench accuracy``.
 
 Contract: `add_arguments` fills a parser, `run` takes what it parsed and returns the exit status: 0, or 2 after one line
-on standard error when the input is bad. Rows are printed as soon as they are known.
+on standard error when the input is bad. Rows are printed as soon as they are known. `m4_cli` has the other benchmark.
 
     ndiv bench accuracy --data ETTh1.csv.gz --models NLinear,DLinear --h 96 192 --seeds 1 2 3 --json results.json
 """
@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, FileError, NdivError
+from ..errors import ConfigError, NdivError
+from . import m4_cli
+from .shared import check_writable, environment, model_names
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -52,12 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--select", action="store_true", help="compare settings by validation loss alone; the test rows are not looked at")
     add("--json", metavar="FILE", help="write all records there as well")
     add("--quiet", action="store_true", help="no progress on standard error")
+    m4_cli.add_arguments(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; 0, or 2 and one line on standard error when the input is bad."""
     try:
-        _accuracy(args)
+        {"accuracy": _accuracy, "m4": m4_cli.m4}[args.benchmark](args)
     except NdivError as error:
         print(f"ndiv bench: {error}", file=sys.stderr)
         return 2
@@ -67,15 +68,15 @@ def run(args: argparse.Namespace) -> int:
 def _accuracy(args: argparse.Namespace) -> None:
     from . import etth
 
-    models = [] if args.baselines else _models(args.models)
+    models = [] if args.baselines else model_names(args.models)
     for key, value in (("--h", min(args.h)), ("--input-size", args.input_size), ("--max-epochs", args.max_epochs)):
         if value is not None and value < 1:
             raise ConfigError(f"{key} must be at least 1, not {value}", value=value, hint="give a positive whole number")
     data = etth.load(args.dataset, args.data)
     data = data.only("OT") if args.ot else data
-    _check_writable(args.json)
+    check_writable(args.json)
     report: dict[str, Any] = {"dataset": data.protocol.name, "columns": list(data.names), "protocol": _protocol(data, args.h),
-                              "environment": _environment(), "baselines": [], "selection": [], "runs": [], "summary": []}
+                              "environment": environment(), "baselines": [], "selection": [], "runs": [], "summary": []}
     if args.select:
         report["selection"] = _select(args, models, data)
     else:
@@ -85,37 +86,10 @@ def _accuracy(args: argparse.Namespace) -> None:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _models(text: str) -> list[str]:
-    from ..models import get_model
-
-    names = [n.strip() for n in text.split(",") if n.strip()]
-    if not names:
-        raise ConfigError("--models names no model", value=text, hint="for example --models NLinear,DLinear")
-    return [get_model(n).__name__ for n in names]
-
-
-def _check_writable(path: str | None) -> None:
-    """Refuse before hours of training what could not be written after them."""
-    folder = None if path is None else Path(path).absolute().parent
-    if folder is not None and (Path(str(path)).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
-        raise FileError(f"cannot write {path}", value=path, hint="give a file in a folder that exists")
-
-
 def _protocol(data: Any, horizons: Sequence[int]) -> dict[str, Any]:
     p = data.protocol
     return {"train_rows": [0, p.train], "valid_rows": [p.train, p.valid], "test_rows": [p.valid, p.test],
             "test_windows": {str(h): p.count("test", h) for h in horizons}, "standardized": "mean and ddof 0 of train_rows"}
-
-
-def _environment() -> dict[str, Any]:
-    import numpy as np
-
-    from .. import info
-
-    threads = {k: os.environ[k] for k in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if k in os.environ}
-    facts = info()
-    return {"ndiv": str(facts["ndiv"]), "backend": str(facts["backend"]), "isa": str(facts["isa"]), "numpy": np.__version__,
-            "python": platform.python_version(), "machine": platform.machine(), "threads": threads}
 
 
 def _baselines(args: argparse.Namespace, data: Any) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
-"""Figures of papers on ETTh1 (all columns), to be read beside one's own: data and nothing else.
+"""Figures of papers on ETTh1 (all columns) and M4's hourly series, to be read beside one's own: data and nothing else.
 
 Contract: `PUBLISHED` maps a model to its sources, each with (MSE, MAE) by horizon; None stands for "not given". Many of
 these left out the last partial batch of test windows, which moves a figure by up to several percent; "fixed" are re-runs
-that did not. The lookback is part of a figure.
+that did not. The lookback is part of a figure. `M4_OWA` maps a model to its sources, each with OWA.
 """
 
 from __future__ import annotations
 
-__all__ = ["PUBLISHED", "published"]
+__all__ = ["M4_OWA", "PUBLISHED", "published", "published_owa"]
 
 Pair = tuple[float, float | None]
 _H = (96, 192, 336, 720)
@@ -52,3 +52,26 @@ def published(model: str, h: int) -> str:
 
     found = [f"{number(rows[h][0])}/{number(rows[h][1])} ({source})" for source, rows in PUBLISHED.get(model, []) if h in rows]
     return ", ".join(found) or "-"
+
+
+M4_OWA: dict[str, list[tuple[str, float]]] = {
+    "NBEATS": [("one model", .409), ("GIFT-Eval", .606)],
+    "NHITS": [("407 series", .800)],
+    "DeepAR": [("GIFT-Eval", 1.18)],
+    "TimesNet": [("407 series", .572)],
+    "PatchTST": [("GIFT-Eval", .681)],
+    "iTransformer": [("GIFT-Eval", .703)],
+    "DLinear": [("GIFT-Eval", .851)],
+    "TFT": [("GIFT-Eval", 1.065)],
+    "MLP": [("M4 benchmark", .921)],
+    "RNN": [("M4 benchmark", 1.036)],
+}
+
+
+def published_owa(model: str) -> str:
+    """The OWA that others had on M4's hourly series as one cell of a table; "-" where there is none.
+
+    >>> published_owa("NBEATS")
+    '0.409 (one model), 0.606 (GIFT-Eval)'
+    """
+    return ", ".join(f"{owa:.3f} ({source})" for source, owa in M4_OWA.get(model, [])) or "-"
