@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.windows import EpochLoader, WindowIndex, stack_series
 from ..models import get_model
-from ..optim import StepLR
+from ..optim import CosineAnnealingLR, StepLR
 from ..training import Trainer
 from .etth import Forecast, Panel, score
 from .settings import Setting
@@ -89,8 +89,9 @@ def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant:
     valid = EpochLoader(WindowIndex(store, L, h, lo=lo, hi=hi), _VALID_WINDOWS, shuffle=False, aligned=True)
     steps = train.steps_per_epoch
     epochs = setting.epochs if max_epochs is None else max_epochs
+    falling = CosineAnnealingLR(setting.epochs * steps) if setting.decay is None else StepLR(steps, setting.decay)
     trainer = Trainer(epochs * steps, val_check_steps=steps, patience=setting.patience, seed=seed, name=name,
-                      schedule=StepLR(steps, setting.decay), verbose=verbose)
+                      schedule=falling, verbose=verbose)
     begun = time.perf_counter()
     shape = (store.n_series, type(model).MULTIVARIATE)
     state = trainer.fit(model, _Batches(train, *shape), _Batches(valid, *shape))

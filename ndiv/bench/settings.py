@@ -18,7 +18,8 @@ class Setting:
     """One way to train.
 
     input_size      lookback
-    learning_rate   of the first epoch; multiplied by ``decay`` after each
+    learning_rate   of the first epoch; multiplied by ``decay`` after each, or with decay None along half a cosine wave
+                    to 0 at the end of the last of ``epochs``
     batch_size      start positions in a step; each gives one window a column
     epochs          passes over the training windows at most
     patience        epochs without a better validation loss after which training stops
@@ -33,13 +34,14 @@ class Setting:
     batch_size: int = 32
     epochs: int = 10
     patience: int = 3
-    decay: float = 0.5
+    decay: float | None = 0.5
     loss: str = "MSE"
     model: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
         """One line: the numbers that matter, for the printed table."""
-        parts = [f"lr {self.learning_rate:g} x{self.decay:g}/epoch", f"batch {self.batch_size}", self.loss]
+        fall = f"cosine over {self.epochs} epochs" if self.decay is None else f"x{self.decay:g}/epoch"
+        parts = [f"lr {self.learning_rate:g} {fall}", f"batch {self.batch_size}", self.loss]
         parts += [f"{k}={_short(v)}" for k, v in self.model.items()]
         return ", ".join(parts)
 
@@ -61,6 +63,25 @@ _UNTUNED = Setting(336, 1e-3, "untuned: common values, not chosen for this model
 # setting, unselected.
 _NHITS = {"n_pool_kernel_size": [16, 8, 1], "n_freq_downsample": [24, 12, 1], "mlp_units": [[256, 256]],
           "dropout_prob_theta": 0.5, "scaler_type": "standard"}
+# The next five: mean validation losses over seeds 1, 2, 3 at h = 96; other horizons take the same settings, unselected. No
+# test error of these models was known before the choice. All normalize each window (TSMixer by its RevIN), as the protocol
+# asks. NBEATS: 0.6653; the narrow network 0.6664, with L=432 0.6675, within the spread over seeds; ten more, nine of them
+# with L=336, were compared with seed 1 alone and lost. NBEATSx without covariates is the same network, with the same bits.
+# TSMixer: 0.6582; rate 1e-3 with dropout 0.7 0.6630, ff_dim=16 0.6649; the other `CANDIDATES` were compared with seed 1 alone
+# and lost. The authors' 6 blocks of width 512 at rate 1e-4 were not tried: they take 16 times as long a step.
+# TiDE: 0.6923; batch 32 0.6924, layernorm=False 0.6928; the authors' sizes 0.7431, best after their first epoch, since the
+# dense path overfits. Ten more were compared with seed 1 alone and lost. Windows as they are, the last candidate, have
+# 0.6830, the lowest; they were left out of the choice, for the protocol, and because with NHITS such windows were known to
+# have low validation and high test errors.
+# MLPMultivariate: 0.6928; hidden_size=256 0.6951. A short lookback is what helps: with 336 the best of nine has 0.881.
+_DECAYED = {"optimizer": "AdamW", "optimizer_kwargs": {"weight_decay": 1.0}}  # times the learning rate, a step
+_NBEATS = {"mlp_units": [[256, 256]], "dropout_prob_theta": 0.5, "scaler_type": "standard"}
+_TSMIXER = {"n_block": 2, "ff_dim": 64, "dropout": 0.9}
+_TIDE = {"hidden_size": 32, "decoder_output_dim": 4, "temporal_decoder_dim": 16, "dropout": 0.8, "scaler_type": "standard",
+         **_DECAYED}
+_TIDE_OFFICIAL = {"hidden_size": 512, "num_encoder_layers": 2, "num_decoder_layers": 2, "decoder_output_dim": 32,
+                  "dropout": 0.5, "scaler_type": "revin", "optimizer": "Adam", "optimizer_kwargs": {}}
+_MLPM = {"hidden_size": 1024, "num_layers": 1, "scaler_type": "standard", **_DECAYED}
 
 # Model -> horizon (0: any other) -> setting.
 SETTINGS: dict[str, dict[int, Setting]] = {
@@ -70,11 +91,18 @@ SETTINGS: dict[str, dict[int, Setting]] = {
                 336: Setting(336, 2e-3, f"{_LTSF}, rate by validation")},
     "MLP": {0: Setting(336, 1e-3, "validation at h = 96", model={"hidden_size": 64, "num_layers": 1})},
     "NHITS": {0: Setting(432, 5e-4, "validation at h = 96", loss="MAE", model=_NHITS)},
+    "NBEATS": {0: Setting(512, 5e-4, "validation at h = 96", loss="MAE", model=_NBEATS)},
+    "NBEATSx": {0: Setting(512, 5e-4, "that of NBEATS", loss="MAE", model=_NBEATS)},
+    "TSMixer": {0: Setting(512, 2e-3, "L, dropout: paper; the rest: validation at h = 96", model=_TSMIXER)},
+    "TiDE": {0: Setting(720, 2e-3, "L, about 512 windows: official script; the rest: validation at h = 96", batch_size=73,
+                        loss="MAE", model=_TIDE)},
+    "MLPMultivariate": {0: Setting(48, 1e-3, "validation at h = 96", decay=0.7, loss="MAE", model=_MLPM)},
 }
 
 # What --select compares, as changes to the model's setting.
 _LINEAR: list[dict[str, Any]] = [{"learning_rate": r} for r in (5e-3, 2e-3, 1e-3, 5e-4)]
 _RAW: dict[str, Any] = {"input_size": 336, "loss": "MSE", "model": {"scaler_type": "identity"}}  # windows as they are
+_NARROW: dict[str, Any] = {"learning_rate": 1e-3, "model": {"mlp_units": [[64, 64]], "dropout_prob_theta": 0.3, **_DECAYED}}
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "NLinear": _LINEAR,
     "DLinear": _LINEAR,
@@ -111,6 +139,49 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
             {"mlp_units": [[256, 256], [256, 256]]}, {"n_pool_kernel_size": [24, 12, 1]}, {"n_pool_kernel_size": [2, 2, 2]},
             {"n_pool_kernel_size": [2, 2, 2], "mlp_units": [[512, 512]]},
             {"optimizer": "AdamW", "optimizer_kwargs": {"weight_decay": 0.3}})),
+    ],
+    "NBEATS": [
+        {},
+        _NARROW,
+        {**_NARROW, "input_size": 336},
+        {**_NARROW, "input_size": 432},
+        {**_NARROW, "learning_rate": 5e-4},
+        {**_NARROW, "learning_rate": 2e-3},
+        *({**_NARROW, "model": {**_NARROW["model"], **change}} for change in (
+            {"dropout_prob_theta": 0.1}, {"mlp_units": [[128, 128]]}, {"optimizer": "Adam", "optimizer_kwargs": {}},
+            {"stack_types": ["trend", "seasonality"], "n_blocks": [1, 1], "n_harmonics": 1})),
+    ],
+    "TSMixer": [
+        {},
+        {"learning_rate": 1e-3},
+        {"learning_rate": 4e-3},
+        {"model": {"ff_dim": 16}},
+        {"model": {"dropout": 0.7}},
+        {"learning_rate": 1e-3, "model": {"dropout": 0.7}},
+        {"learning_rate": 1e-3, "model": {"n_block": 4}},
+        {"learning_rate": 5e-4, "decay": 0.7, "epochs": 12},
+        {"learning_rate": 5e-4, "decay": 0.7, "epochs": 12, "loss": "MAE",
+         "model": {"revin": False, "scaler_type": "standard"}},
+    ],
+    "TiDE": [
+        {},
+        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-3, "model": {"dropout": 0.5, "optimizer_kwargs": {"weight_decay": 0.3}}},
+        {"batch_size": 32},
+        {"model": {"layernorm": False, "optimizer_kwargs": {"weight_decay": 0.3}}},
+        {"learning_rate": 1e-3, "model": {"hidden_size": 64, "dropout": 0.9, "num_encoder_layers": 2, "num_decoder_layers": 2,
+                                          "optimizer_kwargs": {"weight_decay": 3.0}}},
+        {"learning_rate": 9.85e-4, "decay": None, "epochs": 100, "loss": "MSE", "model": _TIDE_OFFICIAL},
+        {"learning_rate": 1e-3, "loss": "MSE", "model": {"scaler_type": "identity", "layernorm": False,
+                                                         "optimizer_kwargs": {"weight_decay": 0.3}}},
+    ],
+    "MLPMultivariate": [
+        {},
+        *({"model": {"hidden_size": 256}, **change} for change in (
+            {}, {"loss": "MSE"}, {"input_size": 24}, {"input_size": 96}, {"input_size": 168}, {"input_size": 336})),
+        {"model": {"hidden_size": 64}},
+        {"input_size": 96, "model": {"hidden_size": 64}},
+        {"input_size": 336, "learning_rate": 5e-4, "decay": 0.5, "model": {"hidden_size": 64}},
     ],
 }
 

@@ -65,6 +65,14 @@ def test_the_rate_is_halved_every_epoch(data: etth.Panel) -> None:
     assert [r["step"] for r in found.history] == [found.steps_per_epoch * k for k in (1, 2, 3)]
 
 
+def test_without_a_decay_the_rate_falls_along_a_cosine_over_all_epochs(data: etth.Panel) -> None:
+    how = settings.replace(TINY, decay=None, patience=9)
+    found = accuracy.fit("NLinear", how, data, 12, 1, max_epochs=2)  # stops early on the way of three epochs
+    last = found.steps_per_epoch * np.arange(1, 3) - 1  # the step before each validation
+    assert [r["lr"] for r in found.history] == pytest.approx(5e-3 * (1 + np.cos(np.pi * last / (3 * found.steps_per_epoch))) / 2)
+    assert "cosine over 3 epochs" in how.text()
+
+
 def test_a_run_repeats_itself_and_seeds_differ(data: etth.Panel) -> None:
     a, b, c = (accuracy.run("NHITS", SMALL_NHITS, data, 12, seed, max_epochs=1) for seed in (1, 1, 2))
     assert (a["weights"], a["mse"], a["valid_mse"]) == (b["weights"], b["mse"], b["valid_mse"])
