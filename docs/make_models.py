@@ -24,6 +24,43 @@ once, the others each series by itself. Probabilistic models take quantile and d
 horizons of hundreds of steps.
 """
 
+CATEGORIES = """\
+## Categorical covariates
+
+Name a column in `cat_exog_list` as well as in `futr_exog_list`, `hist_exog_list` or `stat_exog_list`, and its values are
+categories: text, whole numbers or booleans, pandas or polars categories of them, with gaps where a value is missing. Every
+model that takes covariates of a kind takes categorical ones of that kind.
+
+```python
+import numpy as np
+import pandas as pd
+
+from ndiv.models import MLP
+
+rows = pd.date_range("2024-01-01", periods=120)
+df = pd.DataFrame({"unique_id": "shop", "ds": rows, "event": np.tile(["none", "none", "sale", "fair"], 30)})
+df["y"] = df["event"].map({"none": 1.0, "sale": 5.0, "fair": 3.0})
+
+model = MLP(h=3, input_size=8, hidden_size=32, max_steps=200, futr_exog_list=["event"], cat_exog_list=["event"])
+model.fit(df, freq="D")
+print(model.categories)  # {'event': ['fair', 'none', 'sale']}
+ahead = pd.DataFrame({"unique_id": "shop", "ds": pd.date_range("2024-04-30", periods=3), "event": ["sale", "none", "opening"]})
+print(model.predict(futr_df=ahead))  # with a warning: 'opening' was not in the training data
+```
+
+- Each column has a table with a trained row for each category, and its rows take the place of the column. `cat_emb_dim` says
+  how wide they are: "fastai" (1.6 n^0.56 for n categories), "sqrt", "half" (both of n), at most 50 each, or a number.
+- `fit` counts the categories in the training rows, those that validate or come after a cutoff left out. The vocabulary is
+  `model.categories`, in rising order, and it is saved with the model. `categorical_cardinalities={"event": 5}` sets the size
+  of a table; with more categories than that `fit` refuses (E0010).
+- Values that training has not seen, and missing ones, have a row of their own, and `predict` counts the unseen ones in a
+  warning. In `paper` that row is trained: training hides the column of one window in fifty, and one value in fifty of the
+  other windows. In `compat` it is the mean of the others.
+- Batches (`model.forward`, `model.forecast`) hold codes: k for the k-th category, 0 for unseen. A file of `model.export` takes
+  the values themselves.
+- A second `fit` keeps the vocabulary of the first, and warns of new categories; `use_init_models=True` starts again.
+"""
+
 VARIANTS = """\
 ## Two variants
 
@@ -40,6 +77,7 @@ from the same weights, known defects included. What differs in every model:
   so that they reach the network as any other 0 would.
 - **Quantiles that cross** are put in order in a forecast in `paper` (`non_crossing` of `MQLoss` and `HuberMQLoss`), and left
   as they are in `compat`.
+- **Unseen categories.** They have a trained row in `paper`, and in `compat` the mean of the rows of the others.
 
 What differs in one:
 """
@@ -50,8 +88,8 @@ WEIGHTS = """\
 `ndiv.interop.from_neuralforecast(source)` takes a trained model, a `NeuralForecast` object, or the path of what `model.save`
 or `NeuralForecast.save` of neuralforecast 3.3 wrote. Objects are read by their attributes and files with the safetensors
 library: PyTorch is not imported, and nothing in a file is executed. A model comes back as the model of the same name,
-`variant="compat"`; a forecaster or a folder as an `ndiv.NeuralForecast` with frequency, column names, covariates, scalers and,
-where they were saved, the series.
+`variant="compat"`; a forecaster or a folder as an `ndiv.NeuralForecast` with frequency, column names, covariates, categories,
+scalers and, where they were saved, the series. A single model comes without the names of its categories, and takes codes.
 
 ```text
 nf = ndiv.interop.from_neuralforecast("saved_by_neuralforecast")
@@ -73,7 +111,7 @@ def page() -> str:
     facts = [capabilities(name) for name in list_models()]
     lines = [ABOUT, "| model | " + " | ".join(MARKS.values()) + " |", "| --- |" + " --- |" * len(MARKS)]
     lines += ["| " + " | ".join([f["model"], *("yes" if f[key] else "" for key in MARKS)]) + " |" for f in facts]
-    lines += ["", VARIANTS, "| model | paper | what differs |", "| --- | --- | --- |"]
+    lines += ["", CATEGORIES, VARIANTS, "| model | paper | what differs |", "| --- | --- | --- |"]
     lines += [f"| {f['model']} | {f['paper']} | {f['differences']} |" for f in facts]
     return "\n".join([*lines, "", WEIGHTS.rstrip()])
 

@@ -16,6 +16,7 @@ import numpy as np
 from ndiv.errors import ConfigError, DataError, EmptyDataError, FeatureError, closest
 
 from ._extras import need
+from .categories import codes_of, distinct, ordered
 from .frequency import Frequency, infer_freq
 from .store import SeriesStore
 
@@ -123,7 +124,8 @@ def _refuse_text(table: _Table, name: str, role: str, rows: np.ndarray, dtype: A
     samples = [repr(column[int(r)]) for r in rows[:3]]
     raise DataError(f"{table.what} column {name!r} ({role}) must hold numbers, but has type {dtype}: "
                     f"{', '.join(samples)} in {_rows_text(rows)}", value=name, rows=rows[:3].tolist(),
-                    hint="Convert it to numbers (categories: to 0/1 columns) or leave it out.")
+                    hint="Name it in cat_exog_list too if it holds categories; else convert it to numbers or leave it out."
+                    if role.endswith("_exog") else "Convert it to numbers.")
 
 
 def _read_times(table: _Table, time_col: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -287,13 +289,14 @@ def _on_grid(freq: Frequency, begin: Any, end: Any) -> bool:
 
 def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                hist_exog: Sequence[str] = (), futr_exog: Sequence[str] = (), stat_exog: Sequence[str] = (),
-               static_df: Any = None) -> SeriesStore:
+               static_df: Any = None, cat_exog: Sequence[str] = ()) -> SeriesStore:
     """A checked `SeriesStore` from a long frame: one row per series and time.
 
     Arguments: ``df``, pandas or polars (or a dict of columns), rows in any order; without an id column all rows are one
     series, named "series_1". ``freq``: a pandas alias, a polars duration, a whole number, or None to infer it; it is
     always verified against the data. ``hist_exog``, ``futr_exog``: columns of ``df``; ``stat_exog``: columns of
-    ``static_df``, joined by id. A column ``available_mask`` (0 or 1) marks target values to ignore.
+    ``static_df``, joined by id; ``cat_exog``: those of them that hold categories (text, whole numbers, booleans; missing
+    ones too), which become codes, see `SeriesStore`. A column ``available_mask`` (0 or 1) marks target values to ignore.
 
     Raises `EmptyDataError` (E0003), `FeatureError` (E0004, a column is missing), `ConfigError` (E0010, unknown freq),
     `DataError` (E0011: duplicates, gaps, a freq that disagrees, null times or ids, text, infinities, NaN covariates,
@@ -319,6 +322,7 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     if step:
         step.check(times)
 
+    _check_listed(cat_exog, (*hist_exog, *futr_exog, *stat_exog))
     facts = (ids, codes, times)
     y = _numbers(table, target_col, "target")
     _refuse_values(table, target_col, "target", np.abs(y) > _FLOAT_LIMIT, "infinite or too large values",
@@ -326,7 +330,15 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     known = ~np.isnan(y)
     if "available_mask" in table.columns:
         known &= _numbers(table, "available_mask", "mask") > 0
-    columns = {name: _covariate(table, name, role, *facts)
+    coded = {name: _categories(table, name, role)
+             for role, names in (("hist_exog", hist_exog), ("futr_exog", futr_exog)) for name in names if name in cat_exog}
+    static, coded_static = _static_table(static_df, stat_exog, id_col), {}
+    if static is not None:
+        coded_static = {name: _categories(static, name, "stat_exog") for name in stat_exog if name in cat_exog}
+    lists = [*coded.items(), *coded_static.items()]
+    categories = {name: ordered([v for other, (_, values) in lists if other == name for v in values], f"column {name!r}")
+                  for name, _ in lists}
+    columns = {name: codes_of(*coded[name], categories[name]) if name in coded else _covariate(table, name, role, *facts)
                for role, names in (("hist_exog", hist_exog), ("futr_exog", futr_exog)) for name in names}
 
     rows = np.arange(len(y))
@@ -350,8 +362,8 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
 
     origin.update(library=table.library, id_col=id_col, time_col=time_col, target_col=target_col)
     return SeriesStore(ids, offsets, times, y, known, block(hist_exog), block(futr_exog),
-                       _statics(static_df, stat_exog, ids, id_col), list(hist_exog), list(futr_exog), list(stat_exog),
-                       step.freq, origin)
+                       _statics(static, stat_exog, ids, id_col, coded_static, categories), list(hist_exog), list(futr_exog),
+                       list(stat_exog), step.freq, origin, categories)
 
 
 def _covariate(table: _Table, name: str, role: str, ids: np.ndarray, codes: np.ndarray,
@@ -362,8 +374,25 @@ def _covariate(table: _Table, name: str, role: str, ids: np.ndarray, codes: np.n
     return values.astype(np.float32)
 
 
-def _statics(static_df: Any, names: Sequence[str], ids: np.ndarray, id_col: str) -> np.ndarray | None:
-    """Static covariates [S, K] in the order of ``ids``; extra ids are ignored."""
+def _check_listed(cat_exog: Sequence[str], others: Sequence[str]) -> None:
+    for name in cat_exog:
+        if name not in others:
+            raise FeatureError(f"cat_exog names {name!r}, which is in none of hist_exog, futr_exog and stat_exog", value=name,
+                               hint="name it in one of them too")
+
+
+def _categories(table: _Table, name: str, role: str) -> tuple[np.ndarray, list[Any]]:
+    """(places [T], values) of a column of categories, as `distinct` gives them."""
+    column, nw = table.need(name, role), table.nw
+    what = f"{table.what} column {name!r} ({role})"
+    if column.dtype in (nw.Categorical, nw.Enum) and table.library == "polars":
+        column = column.cast(nw.String)
+    plain = column.dtype.is_numeric() and column.dtype != nw.Decimal and not column.is_null().any()
+    return distinct(column.to_numpy() if plain else np.array([*column.to_list(), None], object)[:-1], what)
+
+
+def _static_table(static_df: Any, names: Sequence[str], id_col: str) -> _Table | None:
+    """The frame of static covariates; None where none are asked for."""
     if not names:
         return None
     if static_df is None:
@@ -373,6 +402,14 @@ def _statics(static_df: Any, names: Sequence[str], ids: np.ndarray, id_col: str)
     if not len(table.frame):
         raise EmptyDataError("static_df has no rows", value=0)
     table.need(id_col, "id")
+    return table
+
+
+def _statics(table: _Table | None, names: Sequence[str], ids: np.ndarray, id_col: str, coded: dict[str, Any],
+             categories: dict[str, list[Any]]) -> np.ndarray | None:
+    """Static covariates [S, K] in the order of ``ids``; extra ids are ignored. ``coded``: columns of categories."""
+    if table is None:
+        return None
     codes, have = _read_ids(table, id_col)
     pd = need("pandas")
     counts = np.bincount(codes)
@@ -388,7 +425,8 @@ def _statics(static_df: Any, names: Sequence[str], ids: np.ndarray, id_col: str)
     row_of = np.empty(len(have), np.int64)
     row_of[codes] = np.arange(len(codes))
     times = np.full(len(codes), "-")
-    values = np.stack([_covariate(table, n, "stat_exog", have, codes, times) for n in names], axis=1)
+    values = np.stack([codes_of(coded[n][0], coded[n][1], categories[n]) if n in coded else
+                       _covariate(table, n, "stat_exog", have, codes, times) for n in names], axis=1)
     return values[row_of[place]]
 
 
@@ -425,10 +463,12 @@ def future_times(last_times: np.ndarray, freq: Any, h: int, time_zone: str | Non
 
 
 def future_frame_values(futr_df: Any, ids: np.ndarray, times: np.ndarray, names: Sequence[str], *,
-                        id_col: str = "unique_id", time_col: str = "ds") -> tuple[np.ndarray, int]:
+                        id_col: str = "unique_id", time_col: str = "ds",
+                        categories: dict[str, list[Any]] | None = None) -> tuple[np.ndarray, int]:
     """Future covariates aligned to forecasts: (float32 [S, h, F], number of rows of ``futr_df`` that were not used).
 
-    Arguments: ``ids`` [S], ``times`` [S, h] (`future_times`), ``names`` the F columns. Rows may come in any order.
+    Arguments: ``ids`` [S], ``times`` [S, h] (`future_times`), ``names`` the F columns; ``categories``: the values of
+    columns that become codes, to which new ones are appended. Rows may come in any order.
     Raises `FeatureError` (E0004) for a missing column, `DataError` (E0011) for missing rows, duplicates, NaN, text.
     """
     table = _Table(_with_index(futr_df, (id_col, time_col)), "futr_df")
@@ -445,7 +485,10 @@ def future_frame_values(futr_df: Any, ids: np.ndarray, times: np.ndarray, names:
     if given.dtype.kind != times.dtype.kind:
         raise DataError(f"futr_df column {time_col!r} holds {given[:1].tolist()}, df holds {times[0, :1].tolist()}",
                         value=str(given.dtype), hint="Use the same type of times in both.")
-    values = np.stack([_numbers(table, n, "futr_exog") for n in names], axis=1)
+    coded = categories or {}
+    columns = [codes_of(*_categories(table, n, "futr_exog"), coded[n]) if n in coded else _numbers(table, n, "futr_exog")
+               for n in names]
+    values = np.stack(columns, axis=1)
     pd = need("pandas")
     owner = pd.Index(ids).get_indexer(pd.Index(have))[codes]
     if given.dtype.kind == "M":

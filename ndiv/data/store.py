@@ -30,7 +30,8 @@ class SeriesStore:
 
     Attributes: ``ids`` [S]; ``offsets`` int64 [S + 1]; ``times`` [T], datetime64 or int64; ``y`` float32 [T];
     ``mask`` bool [T]; ``hist`` [T, X], ``futr`` [T, F], ``stat`` [S, K] float32 with their name lists; ``freq``;
-    ``origin``, JSON-able facts about the frame it came from (library, column names, time type).
+    ``origin``, JSON-able facts about the frame it came from (library, column names, time type); ``categories``: of columns
+    that hold codes, the values that 1, 2, ... stand for (0 is a missing one).
 
     Raises `EmptyDataError` (E0003) without rows, `ShapeError` (E0002) when lengths disagree.
 
@@ -52,6 +53,7 @@ class SeriesStore:
     stat_names: list[str] = field(default_factory=list)
     freq: str | int = 1
     origin: dict[str, Any] = field(default_factory=dict)
+    categories: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids)
@@ -245,7 +247,8 @@ class SeriesStore:
         text = self.ids.dtype.kind in "OUT"
         meta = {"ids": self.ids.tolist(), "ids_dtype": "object" if text else str(self.ids.dtype),
                 "times_dtype": str(self.times.dtype), "freq": self.freq, "origin": self.origin,
-                "hist_names": self.hist_names, "futr_names": self.futr_names, "stat_names": self.stat_names}
+                "hist_names": self.hist_names, "futr_names": self.futr_names, "stat_names": self.stat_names,
+                "categories": self.categories}
         return arrays, meta
 
     @classmethod
@@ -257,7 +260,8 @@ class SeriesStore:
             return cls(np.array(meta["ids"], dtype=meta["ids_dtype"]), arrays["offsets"],
                        times.view(kind) if kind.kind == "M" else times.astype(kind), arrays["y"], arrays["mask"],
                        arrays["hist"], arrays["futr"], arrays["stat"], list(meta["hist_names"]),
-                       list(meta["futr_names"]), list(meta["stat_names"]), meta["freq"], dict(meta["origin"]))
+                       list(meta["futr_names"]), list(meta["stat_names"]), meta["freq"], dict(meta["origin"]),
+                       {name: list(values) for name, values in meta.get("categories", {}).items()})
         except KeyError as error:
             raise DataError(f"the saved series lack the entry {error}", value=str(error)) from None
 

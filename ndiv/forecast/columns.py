@@ -21,9 +21,19 @@ ROLES = ("hist", "futr", "stat")
 
 
 def exog_names(models: Sequence[Any]) -> dict[str, list[str]]:
-    """The covariates that any of the models lists, by role ("hist", "futr", "stat"), in order of first mention."""
-    return {role: list(dict.fromkeys(name for m in models for name in getattr(m, f"{role}_exog_list") or ()))
-            for role in ROLES}
+    """The covariates that any of the models lists, by role ("hist", "futr", "stat"), in order of first mention; "cat": those
+    of them that hold categories.
+
+    Raises `ConfigError` (E0010) for a column of categories in one model and of numbers in another.
+    """
+    found = {role: list(dict.fromkeys(name for m in models for name in getattr(m, f"{role}_exog_list") or ()))
+             for role in (*ROLES, "cat")}
+    for name in found["cat"]:
+        for m in models:
+            if any(name in getattr(m, f"{role}_exog_list") for role in ROLES) and name not in m.cat_exog_list:
+                raise ConfigError(f"{name!r} holds categories for some models and numbers for {m!r}", value=name,
+                                  hint="name it in cat_exog_list of all models, or give the column under two names")
+    return found
 
 
 def view(store: SeriesStore, model: Any) -> SeriesStore:

@@ -21,6 +21,7 @@ from . import future, persistence
 from .columns import exog_names, head, output_columns, view
 from .reading import ColumnNames, as_frame, exact_target, read_store
 from .scaling import LocalScaler
+from .unseen import warn_unseen
 
 __all__ = ["NeuralForecast"]
 
@@ -116,12 +117,12 @@ class NeuralForecast:
         h         steps to return, at most the models' ``h`` (the default)
 
         Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
-        `HorizonError` (E0005), and for ``df`` what `fit` raises.
+        `HorizonError` (E0005), and for ``df`` what `fit` raises. Warns of categories that training has not seen.
         """
         self._check_fitted()
         steps = self._steps(h)
-        store = self._history(df, static_df)
-        values = self._future_values(store, futr_df)
+        store, values = self._future_values(self._history(df, static_df), futr_df)
+        warn_unseen(self.models, store, values)
         forecasts = self.forecast(store, values, self.scaler)
         columns = {name: array[:, :steps] for name, array in forecasts.items()}
         return to_frame(store.ids, future.future_index(store, self.h)[:, :steps], columns, like=store.origin)
@@ -218,10 +219,10 @@ class NeuralForecast:
     def _history(self, df: Any, static_df: Any, covariates: bool = True) -> SeriesStore:
         if df is None:
             return self._stored()
-        none: dict[str, list[str]] = {"hist": [], "futr": [], "stat": []}
+        none: dict[str, list[str]] = {"hist": [], "futr": [], "stat": [], "cat": []}
         return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df)
 
-    def _future_values(self, store: SeriesStore, futr_df: Any) -> np.ndarray | None:
+    def _future_values(self, store: SeriesStore, futr_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
         frame = None if futr_df is None else as_frame(futr_df, self.columns)
         return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col)
 

@@ -1,13 +1,15 @@
 """The times ahead and the covariates known for them.
 
 Contract: `future_index` says which (id, time) rows a forecast has; `future_values` turns a ``futr_df`` into the array
-[S, h, F] that models take, or says which feature or which first row is missing (`FeatureError`, E0004).
+[S, h, F] that models take (categories as codes of the store), or says which feature or which first row is missing
+(`FeatureError`, E0004).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,14 +69,15 @@ def _with_columns(df: Any, *columns: str) -> Any:
 
 
 def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str], id_col: str,
-                  time_col: str) -> np.ndarray | None:
-    """Covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when ``names`` is empty.
+                  time_col: str) -> tuple[SeriesStore, np.ndarray | None]:
+    """(the store, covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when that is empty).
+    Categories that only the future holds are added to those of the store.
 
     Raises `FeatureError` (E0004) when futr_df, a column or a row is missing, `DataError` (E0011) for duplicate rows,
     text and NaN. Rows that no forecast needs are dropped with a warning.
     """
     if not names:
-        return None
+        return store, None
     listed = ", ".join(names)
     if futr_df is None:
         raise FeatureError(f"futr_df is missing; it must hold the future values of {listed}", value=list(names),
@@ -94,10 +97,12 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
         raise FeatureError(f"futr_df lacks {lost.size} of {times.size} rows with {listed}; the first: {id_col} "
                            f"{first[0]}, {time_col} {first[1]}", value=first, missing=int(lost.size),
                            hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
-    values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col)
+    categories = {name: list(values) for name, values in store.categories.items()}
+    values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col,
+                                         categories=categories)
     if unused:
         warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=4)
-    return values
+    return replace(store, categories=categories), values
 
 
 def _plain(time: Any) -> str:

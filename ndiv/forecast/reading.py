@@ -43,7 +43,7 @@ def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]
     """
     frame = as_frame(df, names)
     store = from_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
-                       stat_exog=exog["stat"], static_df=static_df)
+                       stat_exog=exog["stat"], static_df=static_df, cat_exog=exog["cat"])
     if tell_unused:
         known = {*asdict(names).values(), "available_mask", *exog["hist"], *exog["futr"]}
         unused = [str(c) for c in getattr(frame, "columns", frame) if c not in known]

@@ -69,7 +69,8 @@ class LocalScaler:
 
 
 class ColumnScaler(LocalScaler):
-    """neuralforecast's rule: ``name`` scales target and covariates of each series, ``static`` static ones over all series.
+    """neuralforecast's rule: ``name`` scales target and covariates of each series, ``static`` static ones over all series;
+    categories stay as they are.
 
     Statistics are those of the series at hand, whatever fit has seen; only the store given to `keep` uses kept ones. They are
     computed in float32, as neuralforecast computes them. Either name may be None.
@@ -96,7 +97,7 @@ class ColumnScaler(LocalScaler):
         """Temporal columns of a store by name, "" for the target."""
         named = {"": store.y}
         for names, values in ((store.hist_names, store.hist), (store.futr_names, store.futr)):
-            named.update((name, values[:, k]) for k, name in enumerate(names))
+            named.update((name, values[:, k]) for k, name in enumerate(names) if name not in store.categories)
         return named if self.name is not None else {}
 
     def _statistics(self, store: SeriesStore) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -111,6 +112,8 @@ class ColumnScaler(LocalScaler):
             ends = np.concatenate([[0], np.cumsum(known)])[store.offsets]
             temporal[name] = _engine(self.name).fit(_grouped(values[known], ends)).stats_
         for k, name in enumerate(store.stat_names if self.static is not None else ()):
+            if name in store.categories:
+                continue
             if kept and name in self.kept_static:
                 static[name] = self.kept_static[name]
             else:
@@ -124,12 +127,14 @@ class ColumnScaler(LocalScaler):
         changes: dict[str, Any] = {}
         if scaled:
             changes["y"] = scaled[""]
-            changes.update((role, np.stack([scaled[n] for n in getattr(store, f"{role}_names")], axis=1))
+            changes.update((role, np.stack([scaled.get(n, getattr(store, role)[:, k])
+                                            for k, n in enumerate(getattr(store, f"{role}_names"))], axis=1))
                            for role in ("hist", "futr") if getattr(store, f"{role}_names"))
         if static:
             group = [0, store.n_series]
-            changes["stat"] = np.stack([_engine(self.static, static[name]).transform(_grouped(store.stat[:, k], group))
-                                        for k, name in enumerate(store.stat_names)], axis=1)
+            columns = [_engine(self.static, static[name]).transform(_grouped(store.stat[:, k], group))
+                       if name in static else store.stat[:, k] for k, name in enumerate(store.stat_names)]
+            changes["stat"] = np.stack(columns, axis=1)
         return replace(store, **changes) if changes else store
 
     def ahead(self, futr: np.ndarray | None, store: SeriesStore) -> np.ndarray | None:
@@ -138,7 +143,7 @@ class ColumnScaler(LocalScaler):
         temporal, _ = self._statistics(store)
         ends = np.arange(store.n_series + 1) * futr.shape[1]
         parts = [_engine(self.name, temporal[name]).transform(_grouped(futr[:, :, k].reshape(-1), ends)).reshape(futr.shape[:2])
-                 for k, name in enumerate(store.futr_names)]
+                 if name in temporal else futr[:, :, k] for k, name in enumerate(store.futr_names)]
         return np.stack(parts, axis=2)
 
     def inverse(self, values: np.ndarray, store: SeriesStore) -> np.ndarray:

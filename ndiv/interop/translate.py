@@ -36,9 +36,8 @@ _TRAINING: dict[str, tuple[Any, ...]] = {
     "min_epochs": (None,), "min_steps": (None,), "max_time": (None,), "overfit_batches": (0, 0.0, None),
     "limit_train_batches": (None, 1.0), "limit_val_batches": (None, 1.0), "fast_dev_run": (None, False)}
 # forecasts depend on these where a model uses them: what they are when it does not
-_UNUSED: dict[str, tuple[Any, ...]] = {
-    "cat_exog_list": (None, []), "categorical_cardinalities": (None, {}), "n_series": (None, 1)}
-_CATEGORICAL = ("cat_exog_list", "categorical_cardinalities", "cat_emb_dim")
+_UNUSED: dict[str, tuple[Any, ...]] = {"n_series": (None, 1)}
+_TABLES = {f"{kind}_cat_embeddings.": f"{kind}_categories.tables." for kind in ("hist", "futr", "stat")}  # of categories
 _OWN_ONLY = frozenset(("variant", "memory_budget", "restore_best"))  # common arguments that neuralforecast does not have
 
 
@@ -93,8 +92,6 @@ def _without(name: str, key: str, value: Any, given: dict[str, Any], left_out: l
         return
     if key in _UNUSED and any(value == plain for plain in _UNUSED[key]):
         return
-    if key == "cat_emb_dim" and not given.get("cat_exog_list"):
-        return
     if key == "inference_input_size" and (value is None or value < 1 or value == _window(given)):
         return
     if key == "n_samples" and not (isinstance(given.get("loss"), Named) and "num_samples" in given["loss"].arguments):
@@ -103,8 +100,7 @@ def _without(name: str, key: str, value: Any, given: dict[str, Any], left_out: l
         return
     if value is None:
         return
-    what = "categorical covariates" if key in _CATEGORICAL else f"{key}={_shown(value)}"
-    raise ConfigError(f"{name}: ndiv has no counterpart for {what}, which forecasts depend on", value=key,
+    raise ConfigError(f"{name}: ndiv has no counterpart for {key}={_shown(value)}, which forecasts depend on", value=key,
                       hint="train the model with ndiv without it")
 
 
@@ -128,6 +124,9 @@ def _translate(name: str, options: dict[str, Any], replace: dict[str, Any], left
     if isinstance(threshold, list):
         left_out.append(f"training_data_availability_threshold={threshold!r}")
         del options["training_data_availability_threshold"]
+    sizes, columns = options.get("categorical_cardinalities"), options.get("cat_exog_list") or []
+    if isinstance(sizes, dict):  # neuralforecast takes those of other columns, too
+        options["categorical_cardinalities"] = {key: n for key, n in sizes.items() if key in columns}
     options["loss"] = None if "loss" in replace else _loss(name, options.get("loss"))
     if "valid_loss" in options:
         try:
@@ -191,12 +190,14 @@ def _load(model: Any, module: Any, state: dict[str, np.ndarray]) -> None:
     """The weights of a state into the model; `ConfigError` (E0010) where names or shapes are not those of its arguments."""
     name = type(model).__name__
     own = model.state_dict()
-    shared = {k: v for k, v in state.items() if k.startswith(("loss.", "valid_loss.", "scaler."))}
+    shared = {k: v for k, v in state.items() if k.startswith(("loss.", "valid_loss.", "scaler.", *_TABLES))}
     try:
         found = dict(module.convert({k: v for k, v in state.items() if k not in shared}, model))
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{name}: the weights are not those of its arguments ({type(error).__name__}: {error})", value=name,
                           hint="give a model that neuralforecast 3.3 made", damaged=True) from error
+    for theirs, ours in _TABLES.items():
+        shared = {k.replace(theirs, ours, 1) if k.startswith(theirs) else k: v for k, v in shared.items()}
     found.update((k, v) for k, v in shared.items() if k in own)  # a loss's weights have the same names
     for key in ("revin_weight", "revin_bias"):
         if key in own and f"scaler.{key}" in shared:

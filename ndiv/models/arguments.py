@@ -21,6 +21,9 @@ class CommonArguments(TypedDict, total=False):
     futr_exog_list: Sequence[str] | None  # covariates known in the future
     hist_exog_list: Sequence[str] | None  # covariates known in the past only
     stat_exog_list: Sequence[str] | None  # one value a series
+    cat_exog_list: Sequence[str] | None  # those of the covariates above that hold categories
+    categorical_cardinalities: dict[str, int] | None  # categories of each such column; where it is not named, fit counts them
+    cat_emb_dim: str | int  # columns that stand for a category: "fastai", "sqrt", "half" (of their number), or how many
     exclude_insample_y: bool  # forecast from covariates alone
     loss: Any  # what training minimizes
     valid_loss: Any  # what validation measures; None: the loss
@@ -52,8 +55,9 @@ class CommonArguments(TypedDict, total=False):
 
 
 COMMON: dict[str, Any] = {
-    "futr_exog_list": None, "hist_exog_list": None, "stat_exog_list": None, "exclude_insample_y": False, "loss": None,
-    "valid_loss": None, "max_steps": 1000, "learning_rate": 1e-3, "num_lr_decays": -1, "early_stop_patience_steps": -1,
+    "futr_exog_list": None, "hist_exog_list": None, "stat_exog_list": None, "cat_exog_list": None,
+    "categorical_cardinalities": None, "cat_emb_dim": "fastai", "exclude_insample_y": False, "loss": None, "valid_loss": None,
+    "max_steps": 1000, "learning_rate": 1e-3, "num_lr_decays": -1, "early_stop_patience_steps": -1,
     "val_check_steps": 100, "batch_size": 32, "valid_batch_size": None, "windows_batch_size": 1024,
     "inference_windows_batch_size": 1024, "start_padding_enabled": False, "training_data_availability_threshold": 0.0,
     "step_size": 1, "scaler_type": "identity", "random_seed": 1, "drop_last_loader": False, "alias": None,

@@ -6,7 +6,9 @@ returns [B, h, n * outputs], in the units of the (scaled) input. Scaling, loss, 
 covariate handling happen here.
 
 A batch is a dict of arrays or Tensors: insample_y [B, L, n], insample_mask [B, L, n], hist_exog [B, L, X],
-futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n].
+futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n]. Categorical covariates
+are codes there (see categories.py); `inputs` gives their embeddings, so that a constructor counts ``self.hist_exog_size``,
+``futr_exog_size`` and ``stat_exog_size`` columns.
 
 A univariate model (n = 1) sees series one by one. A ``MULTIVARIATE`` one takes an argument ``n_series`` and sees all N of
 them at once: its windows are aligned on the last row of each series, n = N everywhere, hist_exog is [B, X, L, N], futr_exog
@@ -35,6 +37,7 @@ from ..errors import ConfigError, FeatureError, HorizonError, NotFittedError, Sh
 from ..nn import Module, Parameter
 from ..training import Trainer
 from .arguments import bind, check
+from .categories import CategoryTables, check_categories, learn, recode
 from .panel import check_n_series, one_clock, panels
 
 __all__ = ["Batch", "BaseModel"]
@@ -47,11 +50,11 @@ _KINDS = {"futr": "EXOGENOUS_FUTR", "hist": "EXOGENOUS_HIST", "stat": "EXOGENOUS
 class BaseModel(Module):
     """Base of the forecasting models.
 
-    Class facts: ``EXOGENOUS_FUTR/HIST/STAT/CAT`` (covariates that it takes), ``MULTIVARIATE`` (all series at once),
-    ``RECURRENT`` (step after step), ``PROBABILISTIC`` (takes quantile and distribution losses), ``LONG_HORIZON`` (published
-    on horizons of hundreds of steps), ``DEFAULTS`` (common arguments whose defaults differ), ``PAPER`` ("Authors year,
-    Title"), ``DIFFERENCES`` (what compat does otherwise than paper, and why; one line). `ndiv.models.capabilities` reads
-    them.
+    Class facts: ``EXOGENOUS_FUTR/HIST/STAT`` (covariates that it takes; ``EXOGENOUS_CAT``, categorical ones, follows from
+    them), ``MULTIVARIATE`` (all series at once), ``RECURRENT`` (step after step), ``PROBABILISTIC`` (takes quantile and
+    distribution losses), ``LONG_HORIZON`` (published on horizons of hundreds of steps), ``DEFAULTS`` (common arguments whose
+    defaults differ), ``PAPER`` ("Authors year, Title"), ``DIFFERENCES`` (what compat does otherwise than paper, and why; one
+    line). `ndiv.models.capabilities` reads them.
     """
 
     EXOGENOUS_FUTR = False
@@ -67,6 +70,7 @@ class BaseModel(Module):
     DIFFERENCES = ""
 
     arguments: dict[str, Any]
+    categories: dict[str, list[Any]]  # of each categorical column: the values behind its codes 1, 2, ..., found by fit
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
@@ -75,8 +79,10 @@ class BaseModel(Module):
             if bound["input_size"] == -1:
                 bound["input_size"] = 3 * bound["h"]
             check(cls.__name__, bound, {k: getattr(cls, v) for k, v in _KINDS.items()}, _supporters)
+            check_categories(cls.__name__, bound, cls.EXOGENOUS_CAT, _supporters)
             check_n_series(cls.__name__, bound.get("n_series"))
             self.__dict__["arguments"] = bound
+            self.__dict__["categories"] = {}
         return self
 
     def __init__(self) -> None:
@@ -92,6 +98,8 @@ class BaseModel(Module):
         self.futr_exog_list = list(a["futr_exog_list"] or [])
         self.hist_exog_list = list(a["hist_exog_list"] or [])
         self.stat_exog_list = list(a["stat_exog_list"] or [])
+        self.cat_exog_list = list(a["cat_exog_list"] or [])
+        self.hist_exog_size, self.futr_exog_size, self.stat_exog_size = map(self._embedded, ("hist", "futr", "stat"))
         self.scaler: WindowScaler = window_scaler(a["scaler_type"])
         self.n_out: int = self.loss.outputsize
         self.n_series: int = a.get("n_series") or 1
@@ -117,6 +125,7 @@ class BaseModel(Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.EXOGENOUS_CAT = any(getattr(cls, fact) for fact in _KINDS.values())
         build = cls.__init__
 
         def seeded(self: Any, *args: Any, **kw: Any) -> None:
@@ -127,6 +136,53 @@ class BaseModel(Module):
         seeded.__wrapped__ = build  # type: ignore[attr-defined]
         seeded.__doc__ = build.__doc__
         cls.__init__ = seeded  # type: ignore[method-assign]
+
+    # -- categories ------------------------------------------------------------------------------------------------
+
+    @property
+    def categorical_cardinalities(self) -> dict[str, int]:
+        """How many categories the table of each column in ``cat_exog_list`` is for: as told, else as fit found (1 before)."""
+        given = self.arguments["categorical_cardinalities"] or {}
+        return {name: given.get(name) or max(len(self.categories.get(name, ())), 1) for name in self.cat_exog_list}
+
+    def _embedded(self, kind: str) -> int:
+        """Make the tables of one kind of covariates, and count the columns that its layers see."""
+        names: list[str] = getattr(self, f"{kind}_exog_list")
+        sizes = {name: n for name, n in self.categorical_cardinalities.items() if name in names}
+        if not sizes:
+            return len(names)
+        tables = CategoryTables(names, sizes, self.arguments["cat_emb_dim"], self.variant, kind == "stat")
+        setattr(self, f"{kind}_categories", tables)
+        return tables.size
+
+    def tables(self, kind: str) -> CategoryTables | None:
+        """The tables of the categorical covariates "hist", "futr" or "stat"; None where there are none."""
+        found: CategoryTables | None = self._modules.get(f"{kind}_categories")
+        return found
+
+    def embedded(self, kind: str, x: Any) -> Any:
+        """Covariates [..., columns] of one kind as the layers see them, codes replaced by their rows: of a stream, without
+        gradients."""
+        tables = self.tables(kind)
+        if tables is None:
+            return x
+        with no_grad():
+            return tables(x, hide=False)
+
+    def normalized(self, kind: str, x: Any, loc: Any, scale: Any) -> Any:
+        """Covariates of one kind in units of their windows; codes of categories stay as they are."""
+        z = self.scaler.transform(x, loc, scale)
+        tables = self.tables(kind)
+        if tables is None:
+            return z
+        return FUNCTIONS["where"](tables.is_code[:, None, None] if self.MULTIVARIATE else tables.is_code, x, z)
+
+    def unknown_hist(self, windows: int, steps: int, dtype: Any) -> Any:
+        """[windows, steps, hist_exog_size]: what stands for historic covariates of steps where nobody knows them."""
+        tables = self.tables("hist")
+        if tables is None:
+            return np.zeros((windows, steps, self.hist_exog_size), dtype)
+        return tables.unknown(windows, steps, dtype)
 
     # -- what a model's forward uses -----------------------------------------------------------------------------
 
@@ -155,11 +211,12 @@ class BaseModel(Module):
             if value is None or tuple(value.shape) != shape:
                 raise FeatureError(f"{type(self).__name__}: {kind}_exog must have shape {list(shape)} for {names}",
                                    value=None if value is None else tuple(value.shape), hint="give one column a name")
-            found.append(value)
+            tables = self.tables(kind)
+            found.append(value if tables is None else tables(value, 1 if self.MULTIVARIATE and kind != "stat" else -1))
         return (y, mask, *found)
 
     def exog_shape(self, kind: str, windows: int) -> tuple[int, ...]:
-        """The shape of the covariates "hist", "futr" or "stat" in a batch of that many windows."""
+        """The shape of the covariates "hist", "futr" or "stat" in a batch of that many windows, a column for each name."""
         count = len(getattr(self, f"{kind}_exog_list"))
         if kind == "stat":
             return (self.n_series if self.MULTIVARIATE else windows, count)
@@ -211,7 +268,7 @@ class BaseModel(Module):
                 else:
                     past, axis = arrays[key][:, :self.input_size], 1
                     on = None if mask is None else FUNCTIONS["expand"](mask[..., :1], tuple(past.shape))
-                out[key] = self.scaler.transform(arrays[key], *self.scaler.stats(past, on, axis=axis))
+                out[key] = self.normalized(key[:4], arrays[key], *self.scaler.stats(past, on, axis=axis))
         if self.scaler.name == "revin" and self.variant == "compat":
             # neuralforecast's order: the input is standardized, and the way back alone is trained
             loc, scale = loc + self.revin_bias, scale * (FUNCTIONS["relu"](self.revin_weight) + self.scaler.eps)
@@ -435,6 +492,9 @@ class BaseModel(Module):
             store = self._sized_for(store)
         ranges = store.split(val_size, test_size)
         self._long_enough(store, ranges["train"][1])
+        if self.cat_exog_list:
+            self._categorize(learn(self, store, ranges["train"][1]))
+            store = recode(self, store)[0]
         common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"], "panel": self.MULTIVARIATE}
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
@@ -467,10 +527,18 @@ class BaseModel(Module):
 
     def _size(self, n_series: int | None) -> None:
         """Build the model anew for that many series."""
-        options = {**self.arguments, "n_series": n_series}
-        self.__dict__["arguments"] = options
-        type(self).__init__(self, **options)
+        self.__dict__["arguments"] = {**self.arguments, "n_series": n_series}
+        type(self).__init__(self, **self.arguments)
         self._sized = True
+
+    def _categorize(self, categories: dict[str, list[Any]]) -> None:
+        """Build the model anew for these categories of its columns, where they are others than before."""
+        if categories == self.categories:
+            return
+        sized = self._sized
+        self.__dict__["categories"] = categories
+        type(self).__init__(self, **self.arguments)
+        self._sized = sized
 
     def partial_fit(self, data: Any, max_steps: int | None = None, **kwargs: Any) -> BaseModel:
         """Go on training on new data, from the weights and the optimizer's state of before.
@@ -518,6 +586,8 @@ class BaseModel(Module):
         if self.futr_exog_list and (futr is None or futr.shape != (store.n_series, self.h, len(self.futr_exog_list))):
             raise FeatureError(f"{type(self).__name__} needs the future of {self.futr_exog_list}",
                                value=None if futr is None else futr.shape, hint="give futr_df")
+        if self.cat_exog_list:
+            store, futr = recode(self, store, futr)
         windows = panels(self, store) if self.MULTIVARIATE else np.arange(store.n_series)[:, None]  # [W, n] series
         size = self.arguments["inference_windows_batch_size"]
         parts = []
@@ -592,6 +662,8 @@ class BaseModel(Module):
                 raise ConfigError(f"{type(self).__name__}: {key}={value!r} cannot be written to a file", value=value,
                                   hint="name it as a string, or leave it out before saving")
             out[key] = list(value) if isinstance(value, tuple) else value
+        if self.categories:
+            out["categories"] = {name: list(values) for name, values in self.categories.items()}
         return out
 
     @staticmethod
@@ -600,14 +672,18 @@ class BaseModel(Module):
         from . import get_model
 
         options = dict(config)
-        cls = get_model(options.pop("model"))
+        cls, categories = get_model(options.pop("model")), options.pop("categories", {})
         for key in ("loss", "valid_loss"):
             if isinstance(options.get(key), dict):
                 options[key] = losses.from_config(options[key])
-        return cls(**options)
+        model: BaseModel = cls(**options)
+        model._categorize(categories)
+        return model
 
     def reset(self) -> BaseModel:
-        """Fresh weights from random_seed, and a fresh optimizer. A number of series that was found in the data is forgotten."""
+        """Fresh weights from random_seed, and a fresh optimizer. What was found in the data is forgotten: the number of series
+        and the categories."""
+        self._categorize({})
         if self._sized:
             self._size(None)
             return self

@@ -89,8 +89,13 @@ def example(model: Any, batch_size: int) -> dict[str, np.ndarray]:
 
     batch = {"insample_y": numbers(batch_size, model.input_size, n)}
     for kind in ("hist", "futr", "stat"):
-        if getattr(model, f"{kind}_exog_list"):
-            batch[f"{kind}_exog"] = numbers(*model.exog_shape(kind, batch_size))
+        names = getattr(model, f"{kind}_exog_list")
+        if names:
+            batch[f"{kind}_exog"] = x = numbers(*model.exog_shape(kind, batch_size))
+            for k, name in enumerate(names):
+                if name in model.cat_exog_list:
+                    column = x[:, k] if model.MULTIVARIATE and kind != "stat" else x[..., k]
+                    column[...] = rng.integers(0, model.categorical_cardinalities[name] + 1, column.shape)
     return batch
 
 
@@ -134,6 +139,18 @@ def _check(meta: Any, tensors: dict[str, np.ndarray]) -> None:
             raise ValueError(f"{key} is {meta[key]!r}")
     if not all(isinstance(c, str) for c in meta["columns"]):
         raise ValueError("columns are not text")
+    for column, values in meta["config"].get("categories", {}).items():
+        if not isinstance(values, list) or not all(isinstance(v, (str, bool, int)) for v in values):
+            raise ValueError(f"the categories of {column!r} are no list of text and whole numbers")
+
+
+def _words(config: dict[str, Any]) -> dict[str, dict[int, dict[Any, int]]]:
+    """Of each kind of covariates, by place: the codes of the values of columns that hold categories."""
+    categories = config.get("categories", {})
+    found = {f"{kind}_exog": {k: {v: i for i, v in enumerate(categories[name], 1)}
+                              for k, name in enumerate(config.get(f"{kind}_exog_list") or ()) if name in categories}
+             for kind in ("hist", "futr", "stat")}
+    return {key: columns for key, columns in found.items() if columns}
 
 
 class LoadedModel:
@@ -183,6 +200,7 @@ class LoadedModel:
         if len(shape) != 3 or shape[1] != self.input_size or len(self.outputs) != 1:
             raise FileError(f"insample_y has shape {list(shape)} in the file", value=shape, hint="export the model again")
         self.n_series, self._batch = shape[2], shape[0]
+        self._words = _words(self.config)
         self._common = "stat_exog" if "n_series" in self.config else ""  # what belongs to the series, not to windows
         self._plain = (self.input_size,) if (shape[0], shape[2], len(self.inputs)) == (1, 1, 1) else None
         self._out, self._out_shape, self._out_dtype = self.outputs[0]
@@ -209,8 +227,9 @@ class LoadedModel:
 
         y: [L] one window, [L, n] for n series of a multivariate model, or [B, L, n] several; longer windows are cut to
         their last ``input_size`` steps. ``covariates``: hist_exog, futr_exog, stat_exog, insample_mask as the model was
-        exported with, with a first axis of B for several windows. Returns [h], or [h, columns * n]; for several
-        windows with a first axis of B.
+        exported with, with a first axis of B for several windows; columns of categories hold their values, text and
+        numbers side by side in an array of objects (codes, where the model was not trained on a frame). Returns [h], or
+        [h, columns * n]; for several windows with a first axis of B.
         Raises `HorizonError` (E0005) for a window that is too short, `ShapeError` (E0002), `FeatureError` (E0004).
         """
         y = np.asarray(y, np.float32)
@@ -238,7 +257,7 @@ class LoadedModel:
                              hint=f"give [{self.input_size}, {self.n_series}], or [B, {self.input_size}, {self.n_series}]")
         given: dict[str, np.ndarray] = {"insample_y": windows[:, -self.input_size:]}
         for key, value in covariates.items():
-            a = np.asarray(value, np.float32)
+            a = self._coded(key, value)
             given[key] = a[None] if single and key != self._common else a
         known = {name.split(".")[-1]: shape for _, name, shape, _ in self.inputs}
         if set(given) != set(known):
@@ -254,6 +273,27 @@ class LoadedModel:
         out = np.concatenate(parts) if parts else np.empty((0, *self._out_shape[1:]), self._out_dtype)
         out = out[..., 0] if out.shape[2] == 1 else out
         return out[0] if single else out
+
+    def _coded(self, key: str, value: Any) -> np.ndarray:
+        """Covariates as float32, categories as their codes: 0 for what training has not seen."""
+        columns = self._words.get(key)
+        if not columns:
+            return np.asarray(value, np.float32)
+        raw = np.asarray(value, object)
+        if raw.ndim < 2 and not (key == "stat_exog" and raw.ndim):
+            raise ShapeError(f"{self.name}: {key} has shape {list(raw.shape)}", value=raw.shape,
+                             hint="one column for each covariate")
+        axis = raw.ndim - 3 if "n_series" in self.config and key != "stat_exog" else raw.ndim - 1
+        parts = np.moveaxis(raw, axis, 0)
+        out = np.empty(parts.shape, np.float32)
+        for k in range(len(parts)):
+            codes, values = columns.get(k), parts[k:k + 1].ravel()
+            try:
+                out[k] = np.reshape(values if codes is None else [codes.get(v, 0) for v in values], parts.shape[1:])
+            except (TypeError, ValueError) as cause:
+                raise FeatureError(f"{self.name}: column {k} of {key} holds what it does not take: {cause}", value=key,
+                                   hint="numbers, and in columns of categories text, whole numbers or booleans") from None
+        return np.moveaxis(out, 0, axis)
 
     def _chunk(self, given: dict[str, np.ndarray], at: int) -> np.ndarray:
         """The windows from ``at`` on, as many as one run takes; a last run that is not full is filled with its last window."""

@@ -1,4 +1,5 @@
-"""The frames behind the saved folder `saved`: what neuralforecast was trained on, and what it was asked to forecast."""
+"""The frames behind the saved folders `saved` and `saved_categories`: what neuralforecast was trained on, and what it was asked
+to forecast."""
 
 from __future__ import annotations
 
@@ -24,3 +25,20 @@ def static() -> pd.DataFrame:
 def future(rows: int = ROWS) -> pd.DataFrame:
     """The ``H`` rows after those of `history`."""
     return history(rows + H).groupby("unique_id").tail(H)[["unique_id", "ds", "ahead"]].reset_index(drop=True)
+
+
+def with_categories(rows: int = ROWS) -> pd.DataFrame:
+    """`history` with columns of categories."""
+    step = np.arange(2 * rows) % rows
+    return history(rows).assign(kind=np.array(["sale", "none", "fair"], object)[step * 2 % 3], day=step % 4, open=step % 5 > 0)
+
+
+def static_categories() -> pd.DataFrame:
+    return static().assign(region=["x", "y"])
+
+
+def future_categories() -> pd.DataFrame:
+    """The ``H`` rows after those of `with_categories`, with a category that training has not seen."""
+    ahead = with_categories(ROWS + H).groupby("unique_id").tail(H)[["unique_id", "ds", "ahead", "kind"]].reset_index(drop=True)
+    ahead.loc[[1, 5], "kind"] = "new"
+    return ahead

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from saved_frames import H, L, future, history, static
+from saved_frames import ROWS, H, L, future, future_categories, history, static, static_categories, with_categories
 
 import ndiv
 from ndiv import NeuralForecast
@@ -58,6 +58,31 @@ def test_forecasts_are_those_of_neuralforecast():
     nf = from_neuralforecast(HERE / "saved")
     same(nf.predict(futr_df=future()), EXPECTED["stored"])
     same(nf.predict(history(11), static_df=static(), futr_df=future(11)), EXPECTED["frame"])
+
+
+def test_categories(tmp_path):
+    nf = from_neuralforecast(HERE / "saved_categories")
+    words = {"day": [0, 1, 2, 3], "region": ["x", "y"], "kind": ["fair", "none", "sale"], "open": [False, True]}
+    assert all(m.categories == words and m.categorical_cardinalities == {"day": 5, "region": 2, "kind": 3, "open": 2} for m in nf.models)
+    nf.save(tmp_path / "ours")
+    for forecaster in (nf, NeuralForecast.load(tmp_path / "ours")):
+        with pytest.warns(UserWarning, match=r"2 of 18 values of 'kind' were not in the training data, and the mean .*: 'new'"):
+            same(forecaster.predict(futr_df=future_categories()), EXPECTED["categories"])
+        with pytest.warns(UserWarning, match="'new'"):
+            framed = forecaster.predict(with_categories(), static_categories(), future_categories())
+        same(framed, EXPECTED["categories"])  # the frame of fit has the statistics of fit
+    nf.fit(with_categories(ROWS), static_categories(), use_init_models=True, verbose=False)
+    assert nf.models[0].categories == words
+
+
+@pytest.mark.parametrize("words", [[["fair", 1], ["none", 3]], [["fair", 1], [0.5, 2]], [[k, k + 1] for k in range(9)]], ids=str)
+def test_a_vocabulary_that_cannot_be_is_refused(tmp_path, words):
+    folder = Path(shutil.copytree(HERE / "saved_categories", tmp_path / "saved"))
+    config = json.loads((folder / "configuration.json").read_text())
+    config["configuration"]["categorical_vocab_"]["kind"] = {"__nf__": "mapping", "items": words}
+    (folder / "configuration.json").write_text(json.dumps(config))
+    with pytest.raises(FileError, match=r"E0006.*'kind'"):
+        from_neuralforecast(folder)
 
 
 def test_neither_pytorch_nor_pickle_is_used():
@@ -149,7 +174,7 @@ def test_what_only_training_depends_on_is_left_out_and_named(folder, arguments, 
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    ({"cat_exog_list": ["kind"]}, "categorical covariates"), ({"inference_input_size": 12}, "inference_input_size=12"),
+    ({"inference_input_size": 12}, "inference_input_size=12"),
     ({"twist": 3}, "twist=3"), ({"loss": {"__nf__": "loss", "cls": "DistributionLoss", "args": {"distribution": "ISQF"}}}, "ISQF"),
     ({"loss": {"__nf__": "loss", "cls": "MAE", "args": {"softness": 2}}}, "softness"), ({"loss": "MAE"}, "the loss 'MAE'"),
 ], ids=str)
@@ -302,15 +327,9 @@ def test_series_that_ndiv_does_not_take_are_left_out(folder):
         assert from_neuralforecast(folder).dataset is None
 
 
-def test_categories_and_intervals(folder):
-    text = (folder / "configuration.json").read_text()
-    config = json.loads(text)
+def test_intervals(folder):
+    config = json.loads((folder / "configuration.json").read_text())
     config["configuration"]["prediction_intervals"] = {"__nf__": "prediction_intervals", "n_windows": 2, "method": "m", "step_size": 1}
     (folder / "configuration.json").write_text(json.dumps(config))
     with pytest.warns(UserWarning, match="prediction_intervals"):
-        from_neuralforecast(folder)
-    config = json.loads(text)
-    config["configuration"]["categorical_vocab_"] = {"kind": {"__nf__": "mapping", "items": [["x", 1]]}}
-    (folder / "configuration.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="categorical"):
         from_neuralforecast(folder)

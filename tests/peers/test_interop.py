@@ -181,9 +181,6 @@ def test_refusals():
     with pytest.raises(ConfigError, match="no loss 'FreDF'"):
         from_neuralforecast(peers.NLinear(H, L, loss=losses.FreDF(), **QUIET))
     assert from_neuralforecast(peers.NLinear(H, L, loss=losses.FreDF(), **QUIET), loss="MSE").fitted
-    with pytest.raises(ConfigError, match="categorical covariates"):
-        from_neuralforecast(peers.MLP(H, L, futr_exog_list=["kind"], cat_exog_list=["kind"], categorical_cardinalities={"kind": 3},
-                                      hidden_size=4, **QUIET))
     untrained = neuralforecast.NeuralForecast([peers.NLinear(H, L, **QUIET)], freq="ME")
     with pytest.raises(ValueError, match="not trained"):
         from_neuralforecast(untrained).predict(PANEL)

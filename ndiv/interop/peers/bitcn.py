@@ -12,6 +12,7 @@ import numpy as np
 
 __all__ = ["convert"]
 
+_COMMON = ("revin_weight", "revin_bias", "loss", "valid_loss", *(f"{kind}_categories" for kind in ("hist", "futr", "stat")))
 _NAMES = {"temporal1": "temporal_lin1", "temporal2": "temporal_lin2", "out": "output_lin"}
 
 
@@ -20,5 +21,7 @@ def convert(state: dict[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for name in model.state_dict():
         head, _, tail = name.partition(".")
+        if head in _COMMON:
+            continue
         out[name] = state[f"{_NAMES.get(head, head)}.{tail}"]
     return out

@@ -43,7 +43,7 @@ class ExogenousBasis:
 
     def __init__(self, model: NBEATSx) -> None:
         self.length, self.h, self.n_out, self.compat = model.input_size, model.h, model.n_out, model.variant == "compat"
-        ahead, past = len(model.futr_exog_list) + len(model.stat_exog_list), len(model.hist_exog_list)
+        ahead, past = model.futr_exog_size + model.stat_exog_size, model.hist_exog_size
         if not ahead:
             raise ConfigError("NBEATSx: an 'exogenous' stack needs covariates that are known in the future, or static ones",
                               value="exogenous", hint="name columns in futr_exog_list or stat_exog_list, or leave it out")
@@ -111,8 +111,8 @@ class NBEATSx(ResidualStacks):
         check_count("NBEATSx", 0, n_polynomials=n_polynomials)
         act = block_activation("NBEATSx", activation)
         compat = self.variant == "compat"
-        size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)
-                + len(self.stat_exog_list))
+        size = (self.input_size * (1 + self.hist_exog_size) + (self.input_size + self.h) * self.futr_exog_size
+                + self.stat_exog_size)
 
         def make(stack: int) -> BasisBlock:
             kind = stack_types[stack]

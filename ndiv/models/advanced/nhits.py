@@ -45,7 +45,7 @@ class NHITSBlock(Module):
         self.h, self.input_size, self.n_out, self.compat = owner.h, owner.input_size, owner.n_out, owner.variant == "compat"
         self.kernel, self.pool, self.mode = kernel, owner.pool, owner.mode
         past, ahead = _pooled(self.input_size, kernel), _pooled(self.input_size + self.h, kernel)
-        size = past * (1 + len(owner.hist_exog_list)) + ahead * len(owner.futr_exog_list) + len(owner.stat_exog_list)
+        size = past * (1 + owner.hist_exog_size) + ahead * owner.futr_exog_size + owner.stat_exog_size
         self.back = self.input_size if self.compat else max(self.input_size // downsample, 1)
         self.knots = max(self.h // downsample, 1)
         layers = [Linear(size, units[0][0], activation="identity" if self.compat else act)]

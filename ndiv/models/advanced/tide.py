@@ -84,14 +84,14 @@ class TiDE(BaseModel):
         if not isinstance(layernorm, bool):
             raise ConfigError(f"TiDE: layernorm must be True or False, not {layernorm!r}", value=layernorm,
                               hint="the paper chooses it for each data set")
-        compat, n_hist, n_futr = self.variant == "compat", len(self.hist_exog_list), len(self.futr_exog_list)
+        compat, n_hist, n_futr = self.variant == "compat", self.hist_exog_size, self.futr_exog_size
 
         def block(n_in: int, n_out: int, n_hidden: int = hidden_size, last: bool = False) -> ResidualBlock:
             return ResidualBlock(n_in, n_hidden, n_out, dropout, layernorm and (compat or (n_out > 1 and not last)))
 
         self.hist_projection: Any = block(n_hist, temporal_width) if n_hist else None
         self.futr_projection: Any = block(n_futr, temporal_width) if n_futr else None
-        size = self.input_size + len(self.stat_exog_list)
+        size = self.input_size + self.stat_exog_size
         size += temporal_width * (self.input_size * bool(n_hist) + (self.input_size + self.h) * bool(n_futr))
         self.encoder = Sequential(*(block(hidden_size if i else size, hidden_size) for i in range(num_encoder_layers)))
         self.decoder = Sequential(*(block(hidden_size, hidden_size) for _ in range(num_decoder_layers - 1)),

@@ -37,8 +37,8 @@ class MLP(BaseModel):
                  **common: Unpack[CommonArguments]) -> None:
         super().__init__()
         check_count("MLP", num_layers=num_layers, hidden_size=hidden_size)
-        size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)
-                + len(self.stat_exog_list))
+        size = (self.input_size * (1 + self.hist_exog_size) + (self.input_size + self.h) * self.futr_exog_size
+                + self.stat_exog_size)
         widths = [size, *[hidden_size] * num_layers]
         self.mlp = ModuleList(Linear(a, b, activation="relu") for a, b in pairwise(widths))
         self.out = Linear(hidden_size, self.h * self.n_out)

@@ -40,8 +40,8 @@ class MLPMultivariate(BaseModel):
                  hidden_size: int = 1024, **common: Unpack[CommonArguments]) -> None:
         super().__init__()
         check_count("MLPMultivariate", num_layers=num_layers, hidden_size=hidden_size)
-        size = (self.input_size * (1 + len(self.hist_exog_list)) + (self.input_size + self.h) * len(self.futr_exog_list)
-                + len(self.stat_exog_list))
+        size = (self.input_size * (1 + self.hist_exog_size) + (self.input_size + self.h) * self.futr_exog_size
+                + self.stat_exog_size)
         widths = [self.n_series * size, *[hidden_size] * num_layers]
         self.mlp = ModuleList(Linear(a, b, activation="relu") for a, b in pairwise(widths))
         self.out = Linear(hidden_size, self.h * self.n_out * self.n_series)
@@ -51,7 +51,7 @@ class MLPMultivariate(BaseModel):
         b = y.shape[0]
         parts = [v.reshape(b, -1) for v in (y, hist, futr) if v is not None]
         if stat is not None:
-            parts.append(FUNCTIONS["expand"](stat.reshape(1, -1), (b, self.n_series * len(self.stat_exog_list))))
+            parts.append(FUNCTIONS["expand"](stat.reshape(1, -1), (b, self.n_series * self.stat_exog_size)))
         x = parts[0] if len(parts) == 1 else FUNCTIONS["cat"](parts, dim=1)
         for layer in self.mlp:
             x = layer(x)

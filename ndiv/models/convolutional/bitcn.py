@@ -78,11 +78,11 @@ class BiTCN(BaseModel):
         _positive("BiTCN", hidden_size=hidden_size)
         if not 0.0 <= dropout < 1.0:
             raise ConfigError(f"BiTCN: dropout must be in [0, 1), not {dropout!r}", value=dropout, hint="0.1 is common")
-        futr, steps, paper = len(self.futr_exog_list), self.input_size, self.variant == "paper"
+        futr, steps, paper = self.futr_exog_size, self.input_size, self.variant == "paper"
         if steps < 2:
             raise ConfigError(f"BiTCN: input_size {steps} leaves nothing to look back over", value=steps,
                               hint="give input_size >= 2")
-        self.lin_hist = Linear(1 + len(self.hist_exog_list) + len(self.stat_exog_list) + futr, hidden_size)
+        self.lin_hist = Linear(1 + self.hist_exog_size + self.stat_exog_size + futr, hidden_size)
         self.net_bwd = ModuleList(TCNCell(hidden_size, 2**i, "backward", dropout, paper) for i in range(_cells(steps)))
         if futr:
             self.lin_futr = Linear(futr, hidden_size)

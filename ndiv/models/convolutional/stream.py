@@ -55,9 +55,15 @@ class Stream:
                               f"steps of {model.input_size}", value=model.dilations,
                               hint="leave dilations out, or use smaller ones")
         self._model = model
-        with no_grad():
-            scaled, self._loc, self._scale = model.scale(batch)
-            y, mask, hist, futr, stat = model.inputs(scaled)
+        was = model.training
+        model.eval()  # training hides categories now and then
+        try:
+            with no_grad():
+                scaled, self._loc, self._scale = model.scale(batch)
+                y, mask, hist, futr, stat = model.inputs(scaled)
+        finally:
+            model.train(was)
+        stat = None if stat is None else _array(stat)
         self._series, self._stat, self._dtype = len(y), stat, model.context.weight.dtype
         self._exog = {k: self._statistics(k, batch) for k in ("hist_exog", "futr_exog")}
         self._rings = [(_Ring(b.conv1, len(y)), _Ring(b.conv2, len(y)), b.residual) for b in model.blocks]
@@ -122,8 +128,8 @@ class Stream:
                                value=None if value is None else np.shape(value), hint="give one column a name")
         value = np.asarray(value, self._dtype).reshape(shape)
         if self._exog[key] is not None:
-            value = _array(self._model.scaler.transform(value, *self._exog[key]))
-        return value.reshape(self._series, -1)
+            value = self._model.normalized(key[:4], value, *self._exog[key])
+        return _array(self._model.embedded(key[:4], value)).reshape(self._series, -1)
 
     def _advance(self, y: np.ndarray, hist: Any, futr: Any) -> None:
         """One step through all blocks: [B, 1], [B, X], [B, F] in the model's units."""

@@ -110,8 +110,8 @@ class TCN(BaseModel):
             dilations = _COMPAT_DILATIONS if compat else _covering(self.input_size, kernel_size)
         self.dilations = list(dilations)
         self.act, width = activation(encoder_activation), encoder_hidden_size
-        futr = len(self.futr_exog_list)
-        widths = [1 + len(self.hist_exog_list) + len(self.stat_exog_list) + futr, *[width] * len(self.dilations)]
+        futr = self.futr_exog_size
+        widths = [1 + self.hist_exog_size + self.stat_exog_size + futr, *[width] * len(self.dilations)]
         if compat:
             self.convs = ModuleList(CausalConv1d(c, width, kernel_size, d)
                                     for c, d in zip(widths[:-1], self.dilations, strict=True))

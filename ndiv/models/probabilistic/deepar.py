@@ -94,7 +94,7 @@ class DeepAR(BaseModel):
         self.start = max(self.lags)  # the first step of the window whose inputs are all known
         self.trajectory_samples = trajectory_samples
         self.h_train = self.h if self.loss.horizon_weight is not None else h_train
-        width = len(self.lags) + len(self.hist_exog_list) + len(self.futr_exog_list) + len(self.stat_exog_list)
+        width = len(self.lags) + self.hist_exog_size + self.futr_exog_size + self.stat_exog_size
         self.lstm = LSTM(width, lstm_hidden_size, num_layers=lstm_n_layers, batch_first=True, dropout=lstm_dropout)
         act = activation_op("ReLU" if decoder_activation is None else decoder_activation)
         widths = [lstm_hidden_size, *[decoder_hidden_size] * decoder_hidden_layers]
@@ -185,7 +185,7 @@ class DeepAR(BaseModel):
         if hist is not None:
             b, _, n = hist.shape
             if self.compat:
-                parts.append(_cat([hist[:, 1:], _expand(hist[:, :1] * 0.0, (b, self.h, n))], dim=1))
+                parts.append(_cat([hist[:, 1:], self.unknown_hist(b, self.h, hist.dtype)], dim=1))
             else:
                 parts.append(_cat([hist[:, self.start - 1:], _expand(hist[:, -1:], (b, self.h - 1, n))], dim=1)
                              if self.h > 1 else hist[:, self.start - 1:])

@@ -88,8 +88,8 @@ class DeepNPTS(BaseModel):
                               hint="True is the default")
         ranked = isinstance(self.loss, RPS)
         self.located = [True] if ranked else [bool(v) for v in self.loss.level_mask()]
-        n_hist, n_futr, length = len(self.hist_exog_list), len(self.futr_exog_list), self.input_size
-        size = length * (1 + n_hist + n_futr) + len(self.stat_exog_list) + self.h * n_futr
+        n_hist, n_futr, length = self.hist_exog_size, self.futr_exog_size, self.input_size
+        size = length * (1 + n_hist + n_futr) + self.stat_exog_size + self.h * n_futr
         self.layers = ModuleList(DenseLayer(hidden_size if i else size, hidden_size, batch_norm, dropout)
                                  for i in range(n_layers))
         weighted = sum(self.located)

@@ -66,8 +66,8 @@ class RecurrentModel(BaseModel):
             raise ConfigError(f"{self._kind}: h_train={self.h_train} steps are not in a window of {self.input_size} + {self.h}",
                               value=self.h_train, hint=f"give h_train <= {self.input_size + self.h - 1}")
         self.directions = 2 if a["encoder_bidirectional"] else 1
-        futr, width, n_out = len(self.futr_exog_list), self.directions * a["encoder_hidden_size"], self.n_out
-        size = 1 + len(self.hist_exog_list) + len(self.stat_exog_list) + futr
+        futr, width, n_out = self.futr_exog_size, self.directions * a["encoder_hidden_size"], self.n_out
+        size = 1 + self.hist_exog_size + self.stat_exog_size + futr
         options = {"num_layers": a["encoder_n_layers"], "bias": a["encoder_bias"], "dropout": a["encoder_dropout"],
                    "batch_first": True}
         if not self.recurrent:
@@ -190,8 +190,7 @@ class RecurrentModel(BaseModel):
 
     def rolled(self, z: Any, state: Any, ahead: Any, stat: Any, units: Batch) -> Any:
         """[B, h, outputs], from the encoder's output [B, 1, H] and states after the window, and the horizon's covariates."""
-        n = len(self.hist_exog_list)
-        unknown = np.zeros((z.shape[0], 1, n), z.dtype) if n else None
+        unknown = self.unknown_hist(z.shape[0], 1, z.dtype) if self.hist_exog_list else None
         outs = [self._out(z)]
         for k in range(1, self.h):
             at = None if ahead is None else ahead[:, k:k + 1]
@@ -208,8 +207,8 @@ class RecurrentModel(BaseModel):
             return None
         if self.variant == "compat":
             hist = hist[:, 1:]
-        b, known, n = hist.shape
-        return hist if known == steps else _cat([hist, np.zeros((b, steps - known, n), hist.dtype)], dim=1)
+        b, known = hist.shape[:2]
+        return hist if known == steps else _cat([hist, self.unknown_hist(b, steps - known, hist.dtype)], dim=1)
 
     def _fed_back(self, out: Any, units: Batch) -> Any:
         """The model's numbers of a step [B, 1, outputs] as the next step's y [B, 1, 1], in the units of the input.

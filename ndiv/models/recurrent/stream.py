@@ -96,7 +96,8 @@ class Stream:
             raise FeatureError(f"{self.model!r}: {kind} must have shape {list(shape)} for {names}",
                                value=None if value is None else np.shape(value), hint="give one number a name, step and series")
         x = np.asarray(value, np.float32).reshape(shape)
-        return self.model.scaler.transform(x, *self.covariates[kind]) if kind in self.covariates else x
+        x = self.model.normalized(kind, x, *self.covariates[kind]) if kind in self.covariates else x
+        return self.model.embedded(kind, x)
 
     def _step(self, y: Any, hist: Any, futr: Any, begun: Array) -> Any:
         """The encoder's state after one more input; series that have not begun keep theirs."""
