@@ -9,7 +9,7 @@ three runs, and 5 to 20 ms more; afterwards a run takes between all (one window 
 memory) of its time op by op.
 
 With ``fill``, for methods whose results are rows that do not depend on each other, a batch is filled up with its last row to
-one of few sizes, at most a quarter more, so that batches of all sizes share some 40 plans.
+one of few sizes, at most a quarter more (and one window to two), so that batches of all sizes share some 40 plans.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class ForwardPlans:
 
     def __call__(self, name: str, batch: dict[str, Any], after: int = 0, fill: bool = False) -> Any:
         """The method's result for the batch, arrays in the place of Tensors."""
-        f, rows = getattr(self.model, name), len(batch["insample_y"]) if fill else 1
-        if name in self.reasons or not rows or not self.is_plain(batch):
+        f = getattr(self.model, name)
+        rows = len(batch["insample_y"]) if fill else None
+        if name in self.reasons or rows == 0 or not self.is_plain(batch):
             return arrays_of(f(batch))
-        if full_size(rows) > rows:
+        if rows and full_size(rows) > rows:
             return _first(self(name, self.filled(batch, full_size(rows) - rows), after), rows)
         compiled = self.functions.get((name, after))
         if compiled is None:
@@ -74,11 +75,14 @@ class ForwardPlans:
 
 
 def full_size(rows: int) -> int:
-    """The smallest of 1, 2, ... 8, 10, 12, 14, 16, 20, ... (four sizes to the next power of two) that holds so many rows.
+    """The smallest of 2, 3, ... 8, 10, 12, 14, 16, 20, ... (four sizes to the next power of two) that holds so many rows.
+
+    Not 1: a product of a single row has bits of its own (docs/design.md, Kernels).
 
     >>> [full_size(n) for n in (1, 7, 9, 33, 1000)]
-    [1, 7, 10, 40, 1024]
+    [2, 7, 10, 40, 1024]
     """
+    rows = max(rows, 2)
     step = 1 << max((rows - 1).bit_length() - 3, 0)
     return -(-rows // step) * step
 

@@ -207,8 +207,8 @@ def test_batches_are_filled_up_to_few_sizes():
     m.fitted = slow.fitted = True
     near(m.predict_store(store), slow.predict_store(store))
     assert [e.outputs[0][1][0] for e in plans(m, "_columns")] == [10]  # batches of 10, 10, 10 and 9
-    assert full_size(1) == 1 and all(n <= full_size(n) <= 1.25 * n for n in range(1, 3000))
-    assert len({full_size(n) for n in range(1, 1025)}) == 36
+    assert full_size(1) == 2 and all(n <= full_size(n) <= 1.25 * n for n in range(2, 3000))
+    assert len({full_size(n) for n in range(1, 1025)}) == 35
 
 
 def test_rows_that_compat_may_mix_are_not_filled_up():

@@ -7,6 +7,10 @@
  * Each element of a b is one chain of fused multiply-adds over k in order, starting at 0, whatever the shapes, layouts,
  * blocking, threads and instruction set; alpha 1 multiplies nothing; then come the addend, the bias, the activation,
  * each rounded. k = 0 gives products of 0. A constant b is packed once.
+ *
+ * One exception, where a chain would take up to twice the time: m = 1, n > 1, and 64 k or more that are adjacent in a and
+ * in b, which is not constant. There lane l of 16 is the chain over k = l, l + 16 ..., and the lanes are added on the fixed
+ * tree (common.h): the same bits on all threads and instruction sets, but not those that the row has among others.
  */
 #include "gemm_kernel.h"
 #include "gemm_row.h"
@@ -68,9 +72,9 @@ ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *cons
 
 /* Rows of the next tile of `left`. A last tile of few chains would wait for its own results: the last two share alike. */
 ND_INLINE int gemm_height(int64_t left, int nv) {
-    if (left <= GEMM_MR) return (int)left;
-    const int few = GEMM_CHAINS / nv < GEMM_MR ? GEMM_CHAINS / nv : GEMM_MR;
-    return left < GEMM_MR + few ? (int)((left / 2 + GEMM_GROUP - 1) / GEMM_GROUP * GEMM_GROUP) : GEMM_MR;
+    const int most = nv == 1 ? GEMM_MR_1 : GEMM_MR, few = GEMM_CHAINS / nv < most ? GEMM_CHAINS / nv : most;
+    if (left <= most) return (int)left;
+    return left < most + few ? (int)((left / 2 + GEMM_GROUP - 1) / GEMM_GROUP * GEMM_GROUP) : most;
 }
 
 /* One block of k over rows row .. row + rows of a tile. For a long k panels of V are outside, so that one stays in the
@@ -79,7 +83,7 @@ static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t 
                        int last) {
     const float *r = t.a, *v = t.b;
     const int unit_rows = t.ar == 1, by_rows = t.k <= GEMM_K_SHORT && !part->turned;
-    const int64_t high = by_rows ? GEMM_MR : rows;
+    const int64_t high = by_rows ? GEMM_MR_1 : rows;
     t.c_ld = part->plain ? part->finish.ld : part->acc_ld ? part->acc_ld : GEMM_NR;
     for (int64_t i0 = 0; i0 < rows; i0 += high) {
         const int64_t i1 = rows - i0 < high ? rows : i0 + high;
@@ -160,10 +164,17 @@ static void gemm_single(const int64_t *g, const gemm_part *part, gemm_worker *wo
             gemm_row_columns(t, part->cols);
             t.first = 0;
         }
-    } else if (g[G_VN] == 1 && g[G_COLS] > ROW_WIDE && k > 0) gemm_row_stream(t, part->cols);
+    } else if (g[G_LANES]) gemm_row_lanes(&t, part->cols);
+    else if (g[G_VN] == 1 && g[G_COLS] > ROW_WIDE && k > 0) gemm_row_stream(t, part->cols);
     else if (g[G_VN] == 1) gemm_row_columns(t, part->cols);
     else gemm_row_dots(&t, part->cols);
     if (!part->plain) gemm_finishes[part->finish.act](&part->finish, 1, part->cols, part->acc, part->cols);
+}
+
+/* k = 1: each row of the output is a multiple of V's row, written from front to back. */
+static void gemm_outer(const int64_t *g, const gemm_part *part) {
+    gemm_row t = {.x = part->r, .b = part->v, .xs = 1, .y = part->finish.out};
+    for (int64_t i = 0; i < part->rows; i++, t.x += g[G_RM], t.y += part->finish.ld) row_sweep(&t, part->cols, 1, 1);
 }
 
 static void gemm_run_tile(const gemm_job *job, int64_t item, int64_t ti, int64_t tj, gemm_worker *worker) {
@@ -180,6 +191,7 @@ static void gemm_run_tile(const gemm_job *job, int64_t item, int64_t ti, int64_t
     if (g[G_PERSIST]) part.constant = job->persist + (g[G_COPIES] > 1 ? item * round_up(n, GEMM_NR) * g[G_K] : 0);
     part.finish = finish_at(&job->finish, row, col, item * g[G_ROWS] * g[G_COLS]);
     if (g[G_SINGLE]) gemm_single(g, &part, worker);
+    else if (g[G_K] == 1 && g[G_VN] == 1 && part.plain && !part.constant && part.cols >= 4 * ND_W) gemm_outer(g, &part);
     else gemm_blocks(g, &part, worker);
 }
 

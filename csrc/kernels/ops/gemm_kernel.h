@@ -6,14 +6,15 @@
  * Rows of A are addressed in groups of 4: row i is at a + (i / 4) ag + (i % 4) ar, element k of it at + k ak. That
  * serves row-major A (ar = stride, ak = 1), column-major A (ar = 1) and packed A (ar = 1, ak = 4) with two loops.
  */
+/* Rows and vectors of a tile; GEMM_MR_1: rows of a tile of one vector, which would have too few chains otherwise. */
 #if ND_W == 16
-enum { GEMM_MR = 12, GEMM_NV = 2 };
+enum { GEMM_MR = 12, GEMM_NV = 2, GEMM_MR_1 = 12 };
 #elif ND_W == 8
-enum { GEMM_MR = 4, GEMM_NV = 3 };
+enum { GEMM_MR = 4, GEMM_NV = 3, GEMM_MR_1 = 8 };
 #elif ND_W == 4
-enum { GEMM_MR = 8, GEMM_NV = 3 };
+enum { GEMM_MR = 8, GEMM_NV = 3, GEMM_MR_1 = 8 };
 #else
-enum { GEMM_MR = 4, GEMM_NV = 2 };
+enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_MR_1 = 4 };
 #endif
 enum {
     GEMM_NR = GEMM_NV * ND_W,
@@ -34,7 +35,7 @@ typedef struct {
 
 /* part: the last vector of B and C is not whole. */
 ND_INLINE void gemm_body(const gemm_tile *t, const int mr, const int nv, const int unit_rows, const int part) {
-    vf acc[GEMM_MR][GEMM_NV];
+    vf acc[GEMM_MR_1][GEMM_NV];
     const int last = t->last;
     ND_UNROLL
     for (int i = 0; i < mr; i++) {
@@ -93,22 +94,28 @@ typedef void gemm_kernel(const gemm_tile *);
 #define GEMM_ROWS_8(X, nv) GEMM_ROWS_4(X, nv) X(5, nv) X(6, nv) X(7, nv) X(8, nv)
 #define GEMM_ROWS_12(X, nv) GEMM_ROWS_8(X, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
 #if ND_W == 16
+#define GEMM_ROWS_1 GEMM_ROWS_12
 #define GEMM_ROWS GEMM_ROWS_12
+#elif ND_W == 8
+#define GEMM_ROWS_1 GEMM_ROWS_8
+#define GEMM_ROWS GEMM_ROWS_4
 #elif ND_W == 4
+#define GEMM_ROWS_1 GEMM_ROWS_8
 #define GEMM_ROWS GEMM_ROWS_8
 #else
+#define GEMM_ROWS_1 GEMM_ROWS_4
 #define GEMM_ROWS GEMM_ROWS_4
 #endif
 
-GEMM_ROWS(GEMM_DEFINE, 1)
+GEMM_ROWS_1(GEMM_DEFINE, 1)
 GEMM_ROWS(GEMM_DEFINE, 2)
 #if ND_W == 8 || ND_W == 4
 GEMM_ROWS(GEMM_DEFINE, 3)
 #endif
 
 /* [vectors - 1][rows - 1][unit_rows][part] */
-static gemm_kernel *const gemm_kernels[GEMM_NV][GEMM_MR][2][2] = {
-    {GEMM_ROWS(GEMM_ENTRY, 1)},
+static gemm_kernel *const gemm_kernels[GEMM_NV][GEMM_MR_1][2][2] = {
+    {GEMM_ROWS_1(GEMM_ENTRY, 1)},
     {GEMM_ROWS(GEMM_ENTRY, 2)},
 #if ND_W == 8 || ND_W == 4
     {GEMM_ROWS(GEMM_ENTRY, 3)},

@@ -3,6 +3,8 @@
  * Packed B: panels of GEMM_NR columns, each k rows of GEMM_NR floats; the last panel is filled up with zeros.
  * Packed A: groups of 4 rows, each k times 4 floats and a gap; the last group is filled up with zeros. */
 
+enum { PACK_AHEAD = 8 /* k that are asked for ahead, where the lines of each lie apart and often come from memory */ };
+
 /* From one group to the next; the gap keeps the groups of a tile in different sets of the cache. */
 static int64_t gemm_group(int64_t k) { return GEMM_GROUP * k + 16; }
 
@@ -73,8 +75,10 @@ static void pack_group_rows(int64_t k, const float *a, int64_t am, float *to) {
 /* Groups of rows that are adjacent: the lines of A are read in order. */
 static void pack_groups_cols(int64_t k, int64_t groups, const float *a, int64_t ak, float *to) {
     for (int64_t r = 0; r < k; r++)
-        for (int64_t g = 0; g < groups; g++)
+        for (int64_t g = 0; g < groups; g++) {
+            if (g % 4 == 0) ND_PREFETCH(a + (r + PACK_AHEAD) * ak + g * GEMM_GROUP);
             memcpy(to + g * gemm_group(k) + r * GEMM_GROUP, a + r * ak + g * GEMM_GROUP, GEMM_GROUP * sizeof *to);
+        }
 }
 
 /* m rows and k columns of A into groups; `to` has room for gemm_group(k) for each group. */

@@ -11,6 +11,8 @@ enum {
     GEMM_K_SHORT = 8,          /* k up to which the output is written row by row */
     GEMM_DIRECT = 16384,       /* elements, and stride of k, up to which V with adjacent columns is not packed */
     GEMM_DIRECT_STRIDE = 256,
+    GEMM_FEW = 48,             /* rows up to which larger V are read as they are too, */
+    GEMM_FAR = 1024,           /* if the stride is less than this: lines farther apart meet in few sets of the caches */
     GEMM_MC = 240,             /* rows of R that are packed at once; a multiple of every GEMM_MR */
     GEMM_MT = 960,             /* most rows of a tile, */
     GEMM_NT = 480,             /* and columns */
@@ -24,7 +26,7 @@ enum {
 
 /* Numbers that prepare leaves for run. */
 enum { G_ITEMS, G_ROWS, G_COLS, G_K, G_RM, G_RK, G_VK, G_VN, G_AXES, G_MT, G_NT, G_KC, G_PACK_R, G_PACK_V, G_PERSIST,
-       G_WORKER, G_R_AT, G_ACC_AT, G_COPIES, G_TURNED, G_SINGLE };
+       G_WORKER, G_R_AT, G_ACC_AT, G_COPIES, G_TURNED, G_SINGLE, G_LANES };
 
 static int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 /* Near total / parts, in units. */
@@ -143,10 +145,15 @@ static void gemm_tiles(nd_call *c) {
     const int64_t rows = g[G_ROWS], cols = g[G_COLS], k = g[G_K];
     int64_t most_rows = GEMM_MT, most_cols = GEMM_NT;
     g[G_SINGLE] = rows == 1;
+    g[G_LANES] = g[G_SINGLE] && !g[G_TURNED] && !(c->view[1]->flags & ND_CONSTANT) && g[G_RK] == 1 && g[G_VK] == 1 &&
+                 g[G_VN] != 1 && k >= ROW_LANES;
     g[G_PACK_V] = !g[G_PERSIST] && g[G_VN] != 1 && !(g[G_SINGLE] && g[G_VK] == 1);
-    if (rows > 4 * GEMM_MR && (k > GEMM_DIRECT / cols || g[G_VK] > GEMM_DIRECT_STRIDE)) g[G_PACK_V] = !g[G_PERSIST];
+    if (rows > GEMM_FEW ? k > GEMM_DIRECT / cols || g[G_VK] > GEMM_DIRECT_STRIDE
+                        : rows > 4 * GEMM_MR && g[G_VK] >= GEMM_FAR)
+        g[G_PACK_V] = !g[G_PERSIST];
     /* Adjacent rows are read well as they are by wide tiles. */
-    const int reused = cols > 4 * GEMM_NR && rows > 4 * GEMM_MR && (g[G_RM] != 1 || ND_W < 16);
+    const int often = cols > 4 * GEMM_NR || (cols > 2 * GEMM_NR && g[G_RK] >= GEMM_FAR);
+    const int reused = often && rows > 4 * GEMM_MR && (g[G_RM] != 1 || ND_W < 16);
     g[G_PACK_R] = !g[G_SINGLE] && (reused || (g[G_RK] != 1 && g[G_RM] != 1));
     g[G_KC] = k <= GEMM_K_WHOLE || (g[G_SINGLE] && !g[G_PACK_V]) ? k : gemm_even(k, GEMM_KC, 16);
     if (k == 0) g[G_KC] = 1; /* loops step by it */
@@ -176,7 +183,7 @@ static void gemm_scratch(nd_call *c) {
     if (g[G_SINGLE]) acc = g[G_NT];
     else if (gemm_plain(c)) acc = 0;
     else if (g[G_KC] < g[G_K]) acc = g[G_MT] * g[G_NT];
-    else acc = (g[G_TURNED] ? block : GEMM_MR) * GEMM_NR;
+    else acc = (g[G_TURNED] ? block : GEMM_MR_1) * GEMM_NR;
     g[G_WORKER] = g[G_ACC_AT] + nd_align64(acc * 4);
     c->scratch = g[G_WORKER] * c->threads;
 }

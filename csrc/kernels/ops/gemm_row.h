@@ -1,8 +1,11 @@
-/* Products of one row: y[j] is the sum over k of x[k] B[k, j], the same chain as in gemm_kernel.h. B is read once, so
- * its layout decides how:
+/* Products of one row: y[j] is the sum over k of x[k] B[k, j]. B is read once, so its layout decides how:
  *
  *   columns adjacent (row-major, or packed panels)   the columns are the lanes; wide rows in blocks
- *   k adjacent (a layer's weight)                    blocks of ND_W rows, transposed in registers, are the lanes */
+ *   k adjacent (a layer's weight)                    blocks of ND_W rows, transposed in registers, are the lanes
+ *   k adjacent, as G_LANES has it (gemm_plan.h)      the k are the lanes: sums of 16, on the fixed tree (common.h)
+ *
+ * The first two are the chain of gemm_kernel.h. The third is not: a chain for each column there means to transpose all
+ * of B, which takes up to twice the time of reading it. */
 
 enum {
     ROW_NV = 8,
@@ -12,6 +15,8 @@ enum {
     ROW_SWEEP = 2,          /* and this many vectors of each */
     ROW_NEAR = 128 * 1024,  /* elements of packed B that stay in a near cache: what is more is asked for ahead, */
     ROW_AHEAD = 64,         /* this many elements */
+    ROW_LANES = 64,         /* k from which on k are the lanes */
+    ROW_COLUMNS = 4,        /* columns of these at once */
 };
 
 typedef struct {
@@ -163,4 +168,34 @@ static void gemm_row_dots(const gemm_row *t, int64_t n) {
     int64_t j = 0;
     for (; n - j > (ROW_GROUPS - 1) * ND_W; j += ROW_GROUPS * ND_W) row_dots_4(t, j, n);
     for (; j < n; j += ND_W) row_dots_1(t, j, n);
+}
+
+/* `count` columns from j on, k on 16 lanes: x and each column contiguous along k. */
+ND_INLINE void row_lanes(const gemm_row *t, int64_t j, const int count) {
+    const float *x = t->x, *b = t->b + j * t->bn;
+    lanes16 acc[ROW_COLUMNS];
+    int64_t r = 0;
+    ND_UNROLL
+    for (int c = 0; c < count; c++) acc[c] = lanes_zero();
+    for (; r + ND_LANES <= t->k; r += ND_LANES) {
+        ND_UNROLL
+        for (int i = 0; i < ND_REGS; i++) {
+            const vf s = vf_load(x + r + i * ND_W);
+            ND_UNROLL
+            for (int c = 0; c < count; c++) acc[c].r[i] = vf_fma(s, vf_load(b + c * t->bn + r + i * ND_W), acc[c].r[i]);
+        }
+    }
+    for (int i = 0; r < t->k && i < ND_REGS; i++) {
+        const vf zero = vf_set1(0.0f), s = load_tail(x + r, (int)(t->k - r), i, zero);
+        for (int c = 0; c < count; c++)
+            acc[c].r[i] = vf_fma(s, load_tail(b + c * t->bn + r, (int)(t->k - r), i, zero), acc[c].r[i]);
+    }
+    ND_UNROLL
+    for (int c = 0; c < count; c++) t->y[j + c] = lanes_sum(acc[c]);
+}
+
+static void gemm_row_lanes(const gemm_row *t, int64_t n) {
+    int64_t j = 0;
+    for (; j + ROW_COLUMNS <= n; j += ROW_COLUMNS) row_lanes(t, j, ROW_COLUMNS);
+    for (; j < n; j++) row_lanes(t, j, 1);
 }

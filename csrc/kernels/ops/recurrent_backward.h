@@ -4,6 +4,10 @@
  * back through the stretch's steps and leave their rows of dz, of what dz was made from (e) and of dx; then the sums over
  * rows e' dz are taken on, each element one chain of fma over all rows of all stretches in order.
  *
+ * Gradients fade on the way back, and are exactly 0 from some step on, subnormals being flushed. What only adds zeros is
+ * then left out: a step's products with the weights where its dz are zeros and all weights finite, its share of the sums
+ * where its dz are zeros and its e finite. No bit tells: no chain that goes on from dh holds -0, and sums of -0 leave as 0.
+ *
  * A row of dz has the gates' gradients in order, for a gru r z n and then n's for h w_hh' (r times the other).
  * A row of e is 1, x, the h before, 1: the ones sum the biases' gradients. */
 
@@ -26,6 +30,8 @@ typedef struct {
     float *dz, *e, *dx, *sums;
     float *dh, *dc, *c0;         /* [batch, width] */
     float *row;                  /* [threads, width]: a row of gy that is not dense */
+    int32_t *wants;              /* [groups, stretch]: REC_PRODUCTS, REC_SUMS */
+    int finite;                  /* no weight is infinite or NaN */
     const float *y, *kept, *cells;
     rec_sums parts[3];
     int n_parts;
@@ -64,6 +70,7 @@ static void rec_take_backward(rec_backward *b, rec_memory *m) {
     b->dc = rec_take(m, s->states == 2 ? state : 0);
     b->c0 = rec_take(m, s->states == 2 ? state : 0);
     b->row = rec_take(m, rec_times(s->threads, s->width));
+    b->wants = (int32_t *)(void *)rec_take(m, rec_times(s->groups, b->stretch));
 }
 
 /* One row of one step. `dh` comes as the gradient of h from later steps and leaves as what goes to the h before, but for
@@ -86,7 +93,7 @@ static void rec_rnn_back(const rec_back_row *p, int relu) {
 }
 
 static void rec_gru_back(const rec_back_row *p) {
-    const vf one = vf_set1(1.0f);
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
     const int64_t h = p->hidden;
     for (int64_t j = 0; j < h; j += ND_W) {
         const int left = (int)rec_least(h - j, ND_W);
@@ -102,7 +109,7 @@ static void rec_gru_back(const rec_back_row *p) {
         store_left(p->dz + h + j, dz, left);
         store_left(p->dz + 2 * h + j, dn, left);
         store_left(p->dz + 3 * h + j, vf_mul(dn, r), left);
-        vf_store(p->dh + j, vf_mul(d, z));
+        vf_store(p->dh + j, vf_add(vf_mul(d, z), zero)); /* not -0 */
     }
 }
 
@@ -126,6 +133,19 @@ static void rec_lstm_back(const rec_back_row *p) {
     }
 }
 
+enum { REC_PRODUCTS = 1, REC_SUMS = 2 }; /* dz times the weights, e' dz */
+enum { REC_SOME = 1, REC_INFINITE = 0x7f800000 };
+
+/* Whether the bits of every |number| are below `limit`: REC_SOME, all are 0; REC_INFINITE, all are finite. */
+static int rec_below(const float *row, int64_t n, uint32_t limit) {
+    const vi most = vi_set1(limit - 1), size = vi_set1(0x7fffffff);
+    for (int64_t j = 0; j < n; j += ND_W) {
+        const vf x = load_left(row + j, (int)rec_least(n - j, ND_W));
+        if (vm_any(vi_ltu(most, vi_and(vf_bits(x), size)))) return 0;
+    }
+    return 1;
+}
+
 /* Row `row` of the sequences at the `at`-th step of going on: its e and dz. */
 static void rec_back_one(const rec_backward *b, int64_t at, int64_t row, float *e, float *dz, float *spare) {
     const rec_sizes *s = &b->s;
@@ -141,7 +161,9 @@ static void rec_back_one(const rec_backward *b, int64_t at, int64_t row, float *
     if (first) rec_copy_row((const float *)b->given[1] + row * h0->strides[0], h0->strides[1], h, h, e + 1 + s->in);
     else memcpy(e + 1 + s->in, b->y + there, (size_t)h * sizeof *e);
     if (!counts) {
+        float *dh = b->dh + row * s->width;
         memset(dz, 0, (size_t)b->dz_row * sizeof *dz);
+        for (int64_t j = 0; j < h; j += ND_W) vf_store(dh + j, vf_add(vf_load(dh + j), vf_set1(0.0f))); /* not -0 */
         return;
     }
     const float *g = (const float *)b->data[0] + t * gy->strides[0] + row * gy->strides[1];
@@ -178,25 +200,41 @@ static void rec_back_product(const rec_backward *b, const float *dz, const float
     }
 }
 
+/* What a step of a group has to be part of: its dz are not all zeros, or there is something that zeros do not take away. */
+static int32_t rec_back_wants(const rec_backward *b, int64_t rows, const float *e, const float *dz) {
+    const rec_sizes *s = &b->s;
+    const int64_t gates = (s->kept ? 4 : 1) * s->hidden;
+    for (int64_t r = 0; r < rows; r++)
+        if (!rec_below(dz + r * b->dz_row, gates, REC_SOME)) return REC_PRODUCTS | REC_SUMS;
+    int32_t wants = b->finite ? 0 : REC_PRODUCTS;
+    for (int64_t r = 0; r < rows && !(wants & REC_SUMS); r++)
+        if (!rec_below(e + r * b->e_row, s->in + s->hidden + 2, REC_INFINITE)) wants |= REC_SUMS;
+    return wants;
+}
+
 /* A group of sequences back through the stretch. Row k of dz and e: step k / batch of the stretch, sequence k % batch. */
 static void rec_back_group(void *context, int64_t task, int worker) {
     const rec_backward *b = context;
     const rec_sizes *s = &b->s;
     const int64_t first = task * s->rows, rows = rec_least(s->rows, s->batch - first);
     float *dx_out = rec_output(b->call, b->data, 0);
+    int32_t *wants = b->wants + task * b->stretch;
     for (int64_t j = 0; j < b->steps; j++) {
         const int64_t at = s->steps - 1 - b->start - j, k = j * s->batch + first;
-        float *dz = b->dz + k * b->dz_row;
+        float *e = b->e + k * b->e_row, *dz = b->dz + k * b->dz_row;
         for (int64_t r = 0; r < rows; r++)
-            rec_back_one(b, at, first + r, b->e + (k + r) * b->e_row, dz + r * b->dz_row, b->row + worker * s->width);
-        rec_back_product(b, dz, b->u, s->hidden, 1, rows, b->dh + first * s->width, s->width);
+            rec_back_one(b, at, first + r, e + r * b->e_row, dz + r * b->dz_row, b->row + worker * s->width);
+        wants[j] = rec_back_wants(b, rows, e, dz);
+        if (wants[j] & REC_PRODUCTS)
+            rec_back_product(b, dz, b->u, s->hidden, 1, rows, b->dh + first * s->width, s->width);
     }
     if (!dx_out) return;
     for (int64_t j = 0; j < b->steps; j++) {
         const int64_t t = rec_time(s, s->steps - 1 - b->start - j), k = j * s->batch + first;
         float *dx = b->dx + k * b->dx_row;
         memset(dx, 0, (size_t)(rows * b->dx_row) * sizeof *dx);
-        rec_back_product(b, b->dz + k * b->dz_row, b->w, s->in, 0, rows, dx, b->dx_row);
+        if (wants[j] & REC_PRODUCTS)
+            rec_back_product(b, b->dz + k * b->dz_row, b->w, s->in, 0, rows, dx, b->dx_row);
         rec_store_rows(dx, rows, b->dx_row, s->in, dx_out + (t * s->batch + first) * s->in);
     }
 }
@@ -217,6 +255,20 @@ static int64_t rec_sum_tasks(const rec_backward *b) {
     return rec_least(rec_sum_tiles(b), b->s.workers > 1 ? 4 * b->s.workers : 1);
 }
 
+static int rec_sum_wanted(const rec_backward *b, int64_t step) {
+    int32_t wants = 0;
+    for (int64_t g = 0; g < b->s.groups; g++) wants |= b->wants[g * b->stretch + step];
+    return wants & REC_SUMS;
+}
+
+/* The next steps of the stretch, at `*from` or later, that are in the sums: how many come together; 0: no more. */
+static int64_t rec_sum_steps(const rec_backward *b, int64_t *from) {
+    int64_t count = 0;
+    while (*from < b->steps && !rec_sum_wanted(b, *from)) ++*from;
+    while (*from + count < b->steps && rec_sum_wanted(b, *from + count)) count++;
+    return count;
+}
+
 /* One tile of the sums over the rows of the stretch. */
 static void rec_sum_tile(const rec_backward *b, int64_t tile) {
     const rec_sums *p = b->parts;
@@ -225,9 +277,14 @@ static void rec_sum_tile(const rec_backward *b, int64_t tile) {
     const int64_t e0 = p->e0 + tile % heights * REC_SUM_ROWS, column = tile / heights * 4 * ND_W;
     const int64_t count = rec_least(4, rec_round(p->width - column, ND_W) / ND_W);
     float *at = b->sums + e0 * b->sum_row + p->to + column;
-    const rec_product product = {b->steps * b->s.batch, b->e + e0, 1, b->e_row, b->dz + p->d + column, b->dz_row,
-                                 at, b->sum_row, at, b->sum_row};
-    rec_panel(&product, rec_least(REC_SUM_ROWS, p->e1 - e0), (int)count);
+    int64_t from = 0, steps;
+    while ((steps = rec_sum_steps(b, &from)) > 0) {
+        const int64_t row = from * b->s.batch;
+        const rec_product product = {steps * b->s.batch, b->e + row * b->e_row + e0, 1, b->e_row,
+                                     b->dz + row * b->dz_row + p->d + column, b->dz_row, at, b->sum_row, at, b->sum_row};
+        rec_panel(&product, rec_least(REC_SUM_ROWS, p->e1 - e0), (int)count);
+        from += steps;
+    }
 }
 
 static void rec_sum_task(void *context, int64_t task, int worker) {
@@ -246,7 +303,7 @@ static void rec_store_sums(const rec_backward *b, int64_t e0, int64_t count, int
     for (int64_t from = 0; from < rows; from += 16) /* 16 rows at a time so that the lines that are read stay near */
         for (int64_t i = 0; i < count; i++)
             for (int64_t m = from; m < rec_least(from + 16, rows); m++)
-                out[m * count + i] = b->sums[(e0 + i) * b->sum_row + (m < apart ? m : m + shift)];
+                out[m * count + i] = b->sums[(e0 + i) * b->sum_row + (m < apart ? m : m + shift)] + 0.0f; /* not -0 */
 }
 
 static void rec_back_store(const rec_backward *b) {
@@ -267,6 +324,9 @@ static void rec_back_load(rec_backward *b) {
     const int n = s->states;
     rec_pack_plain(b->in[1 + n], b->given[1 + n], b->w);
     rec_pack_plain(b->in[2 + n], b->given[2 + n], b->u);
+    const int64_t depth = s->gates * s->hidden;
+    b->finite = rec_below(b->w, rec_panels_size(rec_plain_panels(s->in), depth), REC_INFINITE) &&
+                rec_below(b->u, rec_panels_size(rec_plain_panels(s->hidden), depth), REC_INFINITE);
     memset(b->sums, 0, (size_t)((s->in + s->hidden + 2) * b->sum_row) * sizeof *b->sums);
     memset(b->dz, 0, (size_t)(b->stretch * s->batch * b->dz_row) * sizeof *b->dz);
     rec_load_rows(b->call->view[1], b->data[1], 0, s->batch, s->width, b->dh);

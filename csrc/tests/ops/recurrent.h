@@ -1,6 +1,7 @@
-/* Hashes of the family recurrent: whole and partial vectors, several groups and stretches, lengths, both directions. */
+/* Hashes of the family recurrent: whole and partial vectors, several groups and stretches, lengths, both directions;
+   gradients that fade to zeros on the way back (gy: the size of those of y). */
 static void hash_recurrent_layer(const char *name, int gates, const char *label, int64_t t, int64_t b, int64_t i, int64_t h,
-                                 int lengths, int reverse) {
+                                 int lengths, int reverse, float gy) {
     const int states = gates == 4 ? 2 : 1, kept = gates > 1, n_out = 2 * states + kept;
     char text[64], back[16];
     const int64_t attr[2] = {0, reverse}, *attrs = gates == 1 ? attr : attr + 1;
@@ -22,7 +23,7 @@ static void hash_recurrent_layer(const char *name, int gates, const char *label,
     snprintf(text, sizeof text, "op_%s_%s", name, label);
     hash_op(text, name, n, n_out, o, gates == 1 ? 2 : 1, attrs);
     m = 0;
-    o[m++] = in_f32(9, -1.0f, 1.0f, DIMS(t, b, h));
+    o[m++] = in_f32(9, -gy, gy, DIMS(t, b, h));
     for (int k = 0; k < states; k++) o[m++] = in_f32(10 + (uint32_t)k, -1.0f, 1.0f, DIMS(b, h));
     memcpy(o + m, layer, sizeof *o * (size_t)n);
     m += n;
@@ -42,10 +43,11 @@ static void hash_ops_recurrent(void) {
     static const char *const names[3] = {"rnn", "gru", "lstm"};
     static const int gates[3] = {1, 3, 4};
     for (int k = 0; k < 3; k++) {
-        hash_recurrent_layer(names[k], gates[k], "one", 3, 1, 1, 5, 0, 0);
-        hash_recurrent_layer(names[k], gates[k], "whole", 7, 6, 4, 32, 0, 0);
-        hash_recurrent_layer(names[k], gates[k], "lengths", 9, 7, 3, 21, 1, 0);
-        hash_recurrent_layer(names[k], gates[k], "reverse", 6, 50, 5, 18, 1, 1);
-        hash_recurrent_layer(names[k], gates[k], "long", 140, 2, 2, 67, 0, 0);
+        hash_recurrent_layer(names[k], gates[k], "one", 3, 1, 1, 5, 0, 0, 1.0f);
+        hash_recurrent_layer(names[k], gates[k], "whole", 7, 6, 4, 32, 0, 0, 1.0f);
+        hash_recurrent_layer(names[k], gates[k], "lengths", 9, 7, 3, 21, 1, 0, 1.0f);
+        hash_recurrent_layer(names[k], gates[k], "reverse", 6, 50, 5, 18, 1, 1, 1.0f);
+        hash_recurrent_layer(names[k], gates[k], "long", 140, 2, 2, 67, 0, 0, 1.0f);
+        hash_recurrent_layer(names[k], gates[k], "faded", 300, 3, 2, 19, 0, 0, 0.0f);
     }
 }

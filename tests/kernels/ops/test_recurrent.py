@@ -149,6 +149,55 @@ def test_strided_operands_give_the_bits_of_dense_ones(name, lengths):
         np.testing.assert_array_equal(a, b)
 
 
+def fading(name, act, t=150, b=50, h=19, reverse=False):
+    """The inputs of a backward whose gradients begin at four steps, in one sequence or two, and are 0 a few steps further back."""
+    inputs, n = layer(name, t, b, 3, h, seed=2), state_count(name)
+    inputs[2 + n] *= F32(1e-6)
+    if name != "rnn":  # the gate that carries the state over
+        inputs[3 + n][h:2 * h] = -40.0
+    args = back(name, inputs, attributes(name, act, reverse))
+    gy = np.zeros_like(args[0])
+    for at, sequence in ((t - 1, 0), (t - 20, 0), (t - 20, b - 1), (60, 7), (0, 1)):
+        gy[at, sequence] = args[0][at, sequence]
+    return [gy, *[np.zeros_like(g) for g in args[1:1 + n]], *args[1 + n:]]
+
+
+@pytest.mark.parametrize(("name", "act"), CELLS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_steps_without_gradients_add_nothing(name, act, reverse):
+    """Whole steps are 0 on the way back; which ones depends on how sequences are grouped, and so on the threads: no bit does."""
+    attrs, args, before = attributes(name, act, reverse), fading(name, act, reverse=reverse), threadpool.threads()
+    want = run(f"{name}_bwd", args, attrs)
+    assert (want[0] == 0).all(axis=(1, 2)).sum() > 75
+    assert_close(f"{name}_bwd", want, reference(f"{name}_bwd", args, attrs))
+    assert not any(np.signbit(a[a == 0]).any() for a in want[1 + state_count(name):])
+    try:
+        for threads in (1, 2, 5):
+            threadpool.set_threads(threads)
+            for got in on_every_isa(lambda: run(f"{name}_bwd", args, attrs)).values():
+                for a, b in zip(want, got, strict=True):
+                    np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+    finally:
+        threadpool.set_threads(before)
+
+
+@pytest.mark.parametrize("spoilt_input", ["x", "w_ih", "w_hh", "kept"])
+@pytest.mark.parametrize("name", GATES)
+def test_what_is_not_finite_shows_where_gradients_are_zero(name, spoilt_input):
+    """Zero times infinity is NaN, as in the formula, also in a step that no gradient reaches."""
+    args, n = fading(name, None), state_count(name)
+    first = 1 + n
+    at = {"x": first, "w_ih": first + 1 + n, "w_hh": first + 2 + n, "kept": 7 + 2 * n + (name != "rnn")}[spoilt_input]
+    args[at] = args[at].copy()
+    args[at][(100, 10, 2) if args[at].ndim == 3 else (3, 2)] = np.inf
+    got = run(f"{name}_bwd", args, attributes(name))
+    with np.errstate(invalid="ignore"):
+        want = reference(f"{name}_bwd", args, attributes(name))
+    assert any(np.isnan(a).any() for a in want)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
+
+
 @pytest.mark.parametrize("name", GATES)
 def test_broadcast_and_backward_views(name):
     inputs = layer(name, 5, 4, 3, 6)
