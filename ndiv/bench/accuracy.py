@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..data.windows import EpochLoader, WindowIndex, stack_series
+from ..losses import LOSSES, DistributionLoss, Loss
 from ..models import get_model
 from ..optim import CosineAnnealingLR, StepLR
 from ..training import Trainer
@@ -25,7 +26,7 @@ from .settings import Setting
 
 __all__ = ["Fit", "fit", "forecaster", "run"]
 
-_VALID_WINDOWS = 256  # start positions in a forward pass without gradients
+_VALID_WINDOWS = 32  # start positions in a forward pass without gradients: of 256 BiTCN takes gigabytes
 
 
 @dataclass
@@ -65,12 +66,17 @@ class _Batches:
         return (self._prepare(batch) for batch in self.loader.batches())
 
 
+def _loss(name: str) -> str | Loss:
+    """A loss's name as it is; that of a distribution as its likelihood."""
+    return name if name in LOSSES or name == "RPS" else DistributionLoss(name, level=[])
+
+
 def build(name: str, setting: Setting, n_series: int, h: int, seed: int, variant: str = "paper") -> Any:
     """The untrained model of a setting."""
     cls = get_model(name)
     shape = {"n_series": n_series} if cls.MULTIVARIATE else {}
-    return cls(h=h, input_size=setting.input_size, loss=setting.loss, valid_loss="MSE", random_seed=seed, variant=variant,
-               learning_rate=setting.learning_rate, **shape, **setting.model)
+    return cls(h=h, input_size=setting.input_size, loss=_loss(setting.loss), valid_loss="MSE", random_seed=seed,
+               variant=variant, learning_rate=setting.learning_rate, **shape, **setting.model)
 
 
 def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant: str = "paper",
@@ -86,8 +92,9 @@ def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant:
     model = build(name, setting, store.n_series, h, seed, variant)
     train = EpochLoader(WindowIndex(store, L, h, hi=protocol.train), setting.batch_size, seed=seed, aligned=True)
     lo, hi = protocol.rows("valid")
-    valid = EpochLoader(WindowIndex(store, L, h, lo=lo, hi=hi), _VALID_WINDOWS, shuffle=False, aligned=True)
-    steps = train.steps_per_epoch
+    judged = WindowIndex(store, L, h, setting.valid_every, lo=lo, hi=hi)
+    valid = EpochLoader(judged, _VALID_WINDOWS, shuffle=False, aligned=True)
+    steps = min(train.steps_per_epoch, setting.steps or train.steps_per_epoch)
     epochs = setting.epochs if max_epochs is None else max_epochs
     falling = CosineAnnealingLR(setting.epochs * steps) if setting.decay is None else StepLR(steps, setting.decay)
     trainer = Trainer(epochs * steps, val_check_steps=steps, patience=setting.patience, seed=seed, name=name,
@@ -104,12 +111,16 @@ def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant:
 def forecaster(model: Any) -> Forecast:
     """A model as a function of inputs [W, L, n] that answers [W, h, n]."""
     def forecast(inputs: np.ndarray) -> np.ndarray:
+        return np.concatenate([some(inputs[k:k + _VALID_WINDOWS]) for k in range(0, len(inputs), _VALID_WINDOWS)])
+
+    def some(inputs: np.ndarray) -> np.ndarray:
         windows, length, n = inputs.shape
         x = np.asarray(inputs, np.float32)
         if type(model).MULTIVARIATE:
             return model.forecast({"insample_y": np.ascontiguousarray(x)})
         columns = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(windows * n, length, 1)
-        return model.forecast({"insample_y": columns}).reshape(windows, n, -1).transpose(0, 2, 1)
+        found = model.forecast({"insample_y": columns})[..., 0]  # of a distribution the mean
+        return found.reshape(windows, n, -1).transpose(0, 2, 1)
 
     return forecast
 

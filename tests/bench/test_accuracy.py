@@ -73,6 +73,39 @@ def test_without_a_decay_the_rate_falls_along_a_cosine_over_all_epochs(data: ett
     assert "cosine over 3 epochs" in how.text()
 
 
+def test_a_shorter_epoch_goes_on_where_the_last_one_ended(data: etth.Panel) -> None:
+    how = settings.replace(TINY, steps=6, decay=1.0)
+    short, long = (accuracy.fit("NLinear", settings.replace(how, steps=n), data, 12, 1, max_epochs=12 // n) for n in (6, 12))
+    assert (short.steps_per_epoch, long.steps_per_epoch) == (6, 12)
+    assert [r["step"] for r in short.history] == [6, 12]
+    assert np.mean([r["train_loss"] for r in short.history]) == pytest.approx(long.history[0]["train_loss"], rel=1e-6)
+    assert accuracy.fit("NLinear", settings.replace(how, steps=99), data, 12, 1, max_epochs=1).steps_per_epoch == 17
+    assert "6 steps/epoch" in how.text()
+
+
+def test_every_kth_validation_window(data: etth.Panel) -> None:
+    how = settings.replace(TINY, valid_every=7)
+    found = accuracy.fit("NLinear", how, data, 12, 1, max_epochs=1)
+    inputs, targets = (np.concatenate(parts)[::7] for parts in zip(*data.windows("valid", 24, 12), strict=True))
+    assert len(inputs) == 410
+    assert found.valid_mse == pytest.approx(np.mean((accuracy.forecaster(found.model)(inputs) - targets) ** 2), rel=1e-5)
+    assert "every 7th validation window" in how.text()
+
+
+@pytest.mark.parametrize(("name", "loss", "model"), [
+    ("DeepAR", "Normal", {"lstm_hidden_size": 4, "lstm_n_layers": 1, "trajectory_samples": 3, "scaler_type": "standard"}),
+    ("DeepNPTS", "RPS", {"hidden_size": 4}),
+])
+def test_of_a_distribution_the_mean_is_scored(data: etth.Panel, name: str, loss: str, model: dict[str, Any]) -> None:
+    how = settings.Setting(24, 1e-3, "for this test", loss=loss, model=model)
+    made = accuracy.build(name, how, 7, 12, 1)
+    inputs, _ = next(data.windows("valid", 24, 12, size=40))
+    found = accuracy.forecaster(made)(inputs)
+    assert found.shape == (40, 12, 7)
+    window = inputs[37:38, :, 2:3].astype(np.float32)
+    assert np.allclose(found[37, :, 2], made.forecast({"insample_y": window})[0, :, 0], atol=1e-5)
+
+
 def test_a_run_repeats_itself_and_seeds_differ(data: etth.Panel) -> None:
     a, b, c = (accuracy.run("NHITS", SMALL_NHITS, data, 12, seed, max_epochs=1) for seed in (1, 1, 2))
     assert (a["weights"], a["mse"], a["valid_mse"]) == (b["weights"], b["mse"], b["valid_mse"])
