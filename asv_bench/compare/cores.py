@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["settled"]
+__all__ = ["block", "settled"]
 
 SECONDS = 0.2  # longer than any of the libraries waits for more work
+BLOCK = 0.15  # seconds of a block of samples
 ALL = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
@@ -46,3 +47,15 @@ def settled(run: Callable[[], object], threads: int) -> Iterator[None]:
     finally:
         if ALL:
             os.sched_setaffinity(0, ALL)  # new threads inherit this, and libraries count it
+
+
+def block(run: Callable[[], object], threads: int) -> list[float]:
+    """Seconds of each of the runs of a block, 3 to 100 of them, settled."""
+    times: list[float] = []
+    with settled(run, threads):
+        until = time.perf_counter() + BLOCK
+        while len(times) < 3 or (len(times) < 100 and time.perf_counter() < until):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    return times

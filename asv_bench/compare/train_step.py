@@ -1,10 +1,13 @@
-"""Prints a training step of each model beside the same model in bare PyTorch.
+"""Prints a training step of each model beside the same model, with the same weights, in bare PyTorch.
 
-    python asv_bench/compare/train_step.py [--threads 2] [--length 96] [--rounds 8] [MODEL ...]
+    python asv_bench/compare/train_step.py [--threads 2] [--length 96] [--rounds 8] [--as-it-comes] [--variant compat] [MODEL]
 
-Needs torch and neuralforecast (see tests/peers). Both: batch 32, h = 24, forward, MAE, backward, AdamW; the peer is
-neuralforecast's own module without its trainer, with subnormals flushed, which is its best. One process, rounds of a
-block of steps of each in turn, medians. Quote the ratios: the times are this machine's.
+Needs torch and neuralforecast (see tests/peers). Both: batch 32, h = 24, forward, MAE (DeepAR: the likelihood), backward,
+AdamW; the peer is neuralforecast's own module without its trainer, with subnormals flushed, which is its best
+(``--as-it-comes``: not flushed, which is slow where gradients vanish over many steps). Before the times it is checked that
+both compute the same forecast and loss. ``--variant paper`` runs the published architectures beside that peer: other
+weights, and often more work. One process, rounds of a block of steps of each in turn, medians. Quote the ratios: the times
+are this machine's.
 """
 
 from __future__ import annotations
@@ -14,59 +17,43 @@ import os
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from typing import Any
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("models", nargs="*", default=["NLinear", "DLinear", "MLP", "NHITS"])
+parser.add_argument("models", nargs="*")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--length", type=int, default=96)
 parser.add_argument("--rounds", type=int, default=8)
+parser.add_argument("--variant", choices=["compat", "paper"], default="compat")
+parser.add_argument("--as-it-comes", action="store_true", help="PyTorch keeps subnormals, as it does by default")
 parser.add_argument("--memory", action="store_true", help="peak resident memory of a run of each, in processes of their own")
 args = parser.parse_args()
 os.environ["NDIV_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
 
-import numpy as np  # noqa: E402
-from cores import settled  # noqa: E402
+import peers  # noqa: E402
+from cores import block  # noqa: E402
 
-H, B, BLOCK = 24, 32, 15
-
-
-def data() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {"insample_y": rng.standard_normal((B, args.length, 1)).astype(np.float32),
-            "outsample_y": rng.standard_normal((B, H, 1)).astype(np.float32)}
+B = 32
 
 
-def ours(name: str) -> Callable[[], object]:
-    from ndiv.models import get_model
-
-    model = get_model(name)(h=H, input_size=args.length, optimizer="AdamW", learning_rate=1e-3)
-    batch = data()
+def with_ndiv(name: str, model: Any = None) -> Callable[[], object]:
+    model = peers.alone(name, args.length, args.variant) if model is None else model
+    batch = peers.data(name, args.length, B)
     return lambda: model.train_step(batch)
 
 
-def peer(name: str) -> Callable[[], object]:
-    import logging
-    import warnings
-
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.CRITICAL)
-    import neuralforecast.models as peers
+def with_torch(name: str, module: Any = None) -> Callable[[], object]:
     import torch
 
-    torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)
-    model = getattr(peers, name)(h=H, input_size=args.length, max_steps=1)
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    batch = {k: torch.tensor(v) for k, v in data().items()}
-    inputs = {"insample_y": batch["insample_y"], "insample_mask": torch.ones_like(batch["insample_y"]), "hist_exog": None,
-              "futr_exog": None, "stat_exog": None}
+    module = peers.peer(name, args.length, args.threads, not args.as_it_comes) if module is None else module
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    y, target = (torch.tensor(v) for v in peers.data(name, args.length, B).values())
+    mask = torch.ones_like(y)
 
     def step() -> object:
         optimizer.zero_grad()
-        loss = (model(inputs) - batch["outsample_y"]).abs().mean()
+        loss = peers.loss(module, y, mask, target)
         loss.backward()
         optimizer.step()
         return loss
@@ -74,38 +61,48 @@ def peer(name: str) -> Callable[[], object]:
     return step
 
 
-def timed(f: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    f()
-    return time.perf_counter() - start
-
-
-def compare(name: str) -> None:
-    a, b = ours(name), peer(name)
+def compare(name: str) -> float:
+    """The ratio."""
+    module = peers.peer(name, args.length, args.threads, not args.as_it_comes)
+    model, note = None, "weights of its own"
+    if args.variant == "compat":
+        model = peers.ours(module)
+        forecast, loss = peers.apart(module, model, peers.data(name, args.length, B))
+        note = f"apart: forecasts {forecast:.0e}, losses {loss:.0e}"
+        if max(forecast, loss) > 1e-4:
+            raise SystemExit(f"{name}: {note}, so there is nothing to compare")
+    a, b = with_ndiv(name, model), with_torch(name, module)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(args.rounds):
         for run, column in zip((a, b), times, strict=True):
-            with settled(run, args.threads):
-                column += [timed(run) for _ in range(BLOCK)]
+            column += block(run, args.threads)
     mine, theirs = (statistics.median(column) for column in times)
-    print(f"{name:10} ndiv {mine * 1e6:10.1f} us   PyTorch {theirs * 1e6:10.1f} us   {theirs / mine:6.2f} times faster")
+    print(f"{name:15} ndiv {mine * 1e6:10.1f} us  PyTorch {theirs * 1e6:10.1f} us  {theirs / mine:6.2f} times faster  {note}",
+          flush=True)
+    return theirs / mine
 
 
 def memory(name: str) -> None:
     """Peak resident memory of 20 steps, each side in a fresh process."""
-    for label, make in (("ndiv", ours), ("PyTorch", peer)):
+    for label, make in (("ndiv", with_ndiv), ("PyTorch", with_torch)):
         child = os.fork()
         if not child:
             step = make(name)
             for _ in range(20):
                 step()
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{name:10} {label:8} peak resident {peak:8.1f} MB", flush=True)
+            print(f"{name:15} {label:8} peak resident {peak:8.1f} MB", flush=True)
             os._exit(0)
         os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
-    print(f"batch {B}, L = {args.length}, h = {H}, {args.threads} threads, Python {sys.version.split()[0]}")
-    for model_name in args.models:
-        (memory if args.memory else compare)(model_name)
+    print(f"batch {B}, L = {args.length}, h = {peers.H}, {args.threads} threads, variant={args.variant}, "
+          f"PyTorch {'as it comes' if args.as_it_comes else 'with subnormals flushed'}, Python {sys.version.split()[0]}")
+    chosen = args.models or peers.MODELS
+    if args.memory:
+        for model_name in chosen:
+            memory(model_name)
+    else:
+        ratios = [compare(model_name) for model_name in chosen]
+        print(f"geometric mean of {len(ratios)}: {statistics.geometric_mean(ratios):.2f} times faster; least {min(ratios):.2f}")

@@ -102,7 +102,7 @@ def test_what_was_carried_over():
     assert all(m.variant == "compat" and m.fitted and m.input_size == L for m in nf.models)
     assert all(m.arguments["max_steps"] == 2 and m.base_lr == 0.1 for m in nf.models)
     assert (repr(linear.loss), repr(steady.loss), repr(mlp.loss), repr(nhits.loss)) == (
-        "MQLoss(level=[80])", "HuberLoss(delta=2.0)", "IQLoss(cos_embedding_dim=4)", "MAE()")
+        "MQLoss(level=[80], non_crossing=False)", "HuberLoss(delta=2.0)", "IQLoss(cos_embedding_dim=4)", "MAE()")
     assert [m.scaler.name for m in (linear, steady, mlp, nhits)] == ["revin", "robust", "standard", "minmax"]
     assert (mlp.arguments["optimizer"], mlp.arguments["optimizer_kwargs"]) == ("AdamW", {"weight_decay": 0.1})
     assert (mlp.futr_exog_list, mlp.hist_exog_list, mlp.stat_exog_list) == (["ahead"], ["past"], ["size"])

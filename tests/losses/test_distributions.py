@@ -158,6 +158,17 @@ def test_normal_limit_of_student_t():
     np.testing.assert_allclose(t.cdf(x), normal.cdf(x), atol=1e-7)
 
 
+@pytest.mark.parametrize("p", [1e-40, 1e-12, 0.05, 0.3, 0.5 - 1e-9])
+def test_quantiles_of_student_t_for_any_degrees_of_freedom(p):
+    """Where the expansion is a good first guess and where it is none."""
+    df = np.array([0.4, 1.0, 3.0, 7.0, 1e6])
+    t = D.StudentT(df, np.zeros(5), np.ones(5))
+    q = t.quantile(p)
+    np.testing.assert_allclose(t.cdf(q), np.full(5, p), rtol=1e-9)
+    alone = [D.StudentT(df[k:k + 1], np.zeros(1), np.ones(1)).quantile(p).item() for k in range(5)]
+    np.testing.assert_allclose(alone, q, rtol=1e-13)
+
+
 def test_families_inside_others():
     """Gamma(1), Weibull(1) are exponential; Beta(1, 1) is uniform; large counts make the negative binomial a Poisson."""
     y, rate = np.linspace(0.1, 4, 9), np.full(9, 0.7)

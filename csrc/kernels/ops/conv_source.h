@@ -4,8 +4,12 @@
 /* The positions of part f of an axis of n elements that are not beyond an end: from *first on, before *end. */
 static void conv_positions(const conv_axis *a, int64_t f, int64_t n, int64_t *first, int64_t *end) {
     const int64_t start = f * a->spread + a->base;
-    *first = start < 0 ? (-start + a->step - 1) / a->step : 0;
-    *end = start < n ? (n - start + a->step - 1) / a->step : 0;
+    *first = start < 0 ? -start : 0;
+    *end = start < n ? n - start : 0;
+    if (a->step > 1) { /* rows are short, so that divisions would show */
+        *first = (*first + a->step - 1) / a->step;
+        *end = (*end + a->step - 1) / a->step;
+    }
     if (*first > a->positions) *first = a->positions;
     if (*end > a->positions) *end = a->positions;
     if (*end < *first) *end = *first;

@@ -5,20 +5,22 @@
  *
  * Images are taken in chunks small enough that a tile's part of g stays in the first cache, and then input channels in
  * blocks small enough that the sums, which wait in memory from one chunk to the next, lane by lane, stay in the second.
- * Neither changes a bit.
+ * Neither changes a bit. The images of a channel follow one another, so that a tile reads few long lines.
  */
 
 #if ND_W == 8
 enum { CONVW_ROWS = 3, CONVW_TAPS = 4 }; /* 12 sums, 3 of g, one of x */
 #else
-enum { CONVW_ROWS = 4, CONVW_TAPS = 6 };
+enum { CONVW_ROWS = 6, CONVW_TAPS = 4 }; /* 24 sums, 6 of g, one of x: x comes from further away than g */
 #endif
 enum { CONVW_SUMS = CONVW_ROWS * CONVW_TAPS * ND_LANES /* floats of a tile */ };
-enum { CONVW_FIRST = 4096, CONVW_SECOND = 1 << 18 /* floats of those caches to be filled */ };
+enum { CONVW_FIRST = 6144, CONVW_SECOND = 1 << 18 /* floats of those caches to be filled */ };
+enum { CONVW_IN_PLACE = 8 /* the most images read where they are: often a power of two apart, they share sets of a cache */ };
 
 typedef struct {
     conv_shape s;
     int64_t length;   /* places of g, a multiple of 16 */
+    int direct;       /* g is read where it is: whole blocks of 16 */
     int64_t block;    /* input channels in a block */
     int64_t tiles_down, tiles_along; /* along: of one kernel row */
     int64_t bytes_x, bytes_g, bytes_sums, bytes_taps;
@@ -36,13 +38,21 @@ static int32_t convw_read_source(convw_job *p) {
     conv_source_axis(&s->axis[0], CONV_WEIGHT, 0);
     conv_source_axis(&s->axis[1], CONV_WEIGHT, s->axes == 2);
     ND_REQUIRE(rows_mul(h->m, w->m, &p->length), ND_ESIZE);
+    p->direct = s->axes == 1 && p->length % ND_LANES == 0 && s->y->strides[2] == 1;
     p->length = (p->length + ND_LANES - 1) / ND_LANES * ND_LANES;
     s->row = w->positions;
     ND_REQUIRE(rows_mul(s->row, h->positions, &s->part_along), ND_ESIZE);
     ND_REQUIRE(rows_mul(s->part_along, w->phases, &s->part_down), ND_ESIZE);
     ND_REQUIRE(rows_mul(s->part_down, h->phases, &size), ND_ESIZE);
-    s->channel = size + ND_LANES; /* the last block of a row reads on */
+    s->image = (size + 2 * ND_LANES - 1) / ND_LANES * ND_LANES; /* the last block of a row reads on */
     return ND_OK;
+}
+
+/* Of `batch` images in chunks of at most `some` those of one, where chunks are about equal: a small last one would spend its
+   time on the sums that wait. */
+static int64_t conv_even(int64_t batch, int64_t some) {
+    const int64_t chunks = (batch + some - 1) / some;
+    return (batch + chunks - 1) / chunks;
 }
 
 static int32_t convw_read(const nd_call *c, convw_job *p) {
@@ -53,7 +63,9 @@ static int32_t convw_read(const nd_call *c, convw_job *p) {
     ND_REQUIRE(status == ND_OK, status);
     int64_t x, g, sums, row = 0;
     s->some = p->length < CONVW_FIRST / CONVW_ROWS ? CONVW_FIRST / CONVW_ROWS / p->length : 1;
+    if (p->direct && s->some > CONVW_IN_PLACE) s->some = CONVW_IN_PLACE;
     if (s->some > s->batch) s->some = s->batch;
+    if (s->some > 1) s->some = conv_even(s->batch, s->some);
     p->tiles_down = (s->out + CONVW_ROWS - 1) / CONVW_ROWS;
     /* sums of one input channel of every group: rows of tiles times kernel rows times taps */
     ND_REQUIRE(rows_mul(s->groups, p->tiles_down, &row) && rows_mul(row, s->axis[0].kernel, &row), ND_ESIZE);
@@ -63,11 +75,12 @@ static int32_t convw_read(const nd_call *c, convw_job *p) {
     if (p->block < 1) p->block = 1;
     p->tiles_along = convw_along(p, p->block);
     ND_REQUIRE(rows_mul(row, p->tiles_along, &sums) && rows_mul(sums, sizeof(float), &sums), ND_ESIZE);
-    ND_REQUIRE(rows_mul(s->groups * p->block, s->channel, &s->image) && rows_mul(s->image, s->some, &x), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->image, s->some, &s->channel), ND_ESIZE);
+    ND_REQUIRE(rows_mul(s->groups * p->block, s->channel, &x), ND_ESIZE);
     ND_REQUIRE(rows_mul(s->groups * s->out, p->length, &g) && rows_mul(g, s->some, &g), ND_ESIZE);
     ND_REQUIRE(rows_mul(x, sizeof(float), &x) && rows_mul(g, sizeof(float), &g), ND_ESIZE);
     p->bytes_x = nd_align64(x);
-    p->bytes_g = nd_align64(g);
+    p->bytes_g = p->direct ? 0 : nd_align64(g);
     p->bytes_sums = s->some < s->batch ? sums : 0;
     ND_REQUIRE(rows_mul(s->taps, 2 * sizeof(int64_t), &x), ND_ESIZE);
     p->bytes_taps = nd_align64(x);
@@ -92,24 +105,25 @@ typedef struct {
     int64_t along;           /* its tiles along a kernel row */
 } convw_chunk;
 
-/* Copies one channel of one image: units are images times channels of x, then images times channels of g. */
+/* Copies one channel of one image: units are images times channels of x, then, if need be, images times channels of g. */
 static void convw_copy(const rows_work *w, int64_t first, int64_t end, int worker) {
     const convw_chunk *p = (const convw_chunk *)(const void *)w->persist;
     const conv_shape *s = &p->job->s;
     const int64_t in = s->groups * p->channels, out = s->groups * s->out, cols = s->axis[1].m;
     const int64_t *xs = s->x->strides, *ys = s->y->strides, step = ys[s->axes + 1];
+    const int64_t filled = s->part_down * s->axis[0].phases;
     (void)worker;
     for (int64_t u = first; u < end; u++) {
         if (u < p->images * in) {
             const int64_t b = u / in, c = u % in, channel = c / p->channels * s->in + p->from + c % p->channels;
             float *to = p->x + b * s->image + c * s->channel;
             conv_copy_image(s, s->x, (const float *)w->data[0] + (p->first + b) * xs[0] + channel * xs[1], to);
-            memset(to + s->channel - ND_LANES, 0, ND_LANES * sizeof *to);
+            memset(to + filled, 0, (size_t)(s->image - filled) * sizeof *to);
             continue;
         }
         const int64_t v = u - p->images * in;
         const float *from = (const float *)w->data[1] + (p->first + v / out) * ys[0] + v % out * ys[1];
-        float *to = p->g + v * p->job->length, *const stop = to + p->job->length;
+        float *to = p->g + (v % out * s->some + v / out) * p->job->length, *const stop = to + p->job->length;
         for (int64_t i = 0; i < s->axis[0].m; i++, to += cols) {
             const float *row = from + (s->axes == 2 ? i * ys[2] : 0);
             if (step == 1) memcpy(to, row, (size_t)cols * sizeof *to);
@@ -177,7 +191,9 @@ static void convw_places(const convw_job *p, int64_t k, int64_t *first, int64_t 
 static void convw_tiles(const rows_work *w, int64_t first, int64_t end, int worker) {
     const convw_chunk *p = (const convw_chunk *)(const void *)w->persist;
     const conv_shape *s = &p->job->s;
-    const int64_t length = p->job->length, next_g = s->groups * s->out * length, kernel = s->axis[0].kernel;
+    const int64_t length = p->job->length, kernel = s->axis[0].kernel, *ys = s->y->strides;
+    const float *all_g = p->job->direct ? (const float *)w->data[1] + p->first * ys[0] : p->g;
+    const int64_t next_g = p->job->direct ? ys[0] : length, row_g = p->job->direct ? ys[1] : s->some * length;
     const int64_t all = p->channels * s->axis[1].kernel;
     (void)worker;
     for (int64_t u = first; u < end; u++) {
@@ -192,7 +208,7 @@ static void convw_tiles(const rows_work *w, int64_t first, int64_t end, int work
         convw_places(p->job, k, &i0, &i1);
         if (p->first == 0) memset(sums, 0, sizeof here);
         for (int64_t o = 0; o < CONVW_ROWS; o++) /* what is left over repeats the last row or tap, and is not stored */
-            g[o] = p->g + (group * s->out + row + (o < rows ? o : rows - 1)) * length;
+            g[o] = all_g + (group * s->out + row + (o < rows ? o : rows - 1)) * row_g;
         for (int64_t j = 0; j < CONVW_TAPS; j++)
             x[j] = p->x + group * p->channels * s->channel + p->place[tap + (j < taps ? j : taps - 1)];
         for (int part = 0; part < ND_LANES; part += ND_W) {
@@ -207,7 +223,7 @@ static void convw_tiles(const rows_work *w, int64_t first, int64_t end, int work
 /* One block of input channels: all images. */
 static void convw_block(const nd_call *c, void *const *data, convw_chunk *p) {
     const conv_shape *s = &p->job->s;
-    const int64_t copies = s->groups * (p->channels + s->out);
+    const int64_t copies = s->groups * (p->channels + (p->job->direct ? 0 : s->out));
     const int64_t tiles = s->groups * p->job->tiles_down * s->axis[0].kernel * p->along;
     for (p->first = 0; p->first < s->batch; p->first += s->some) {
         p->images = s->batch - p->first < s->some ? s->batch - p->first : s->some;
@@ -234,7 +250,6 @@ static int32_t op_conv_grad_weight_run(const nd_call *c, void *const *data, void
     for (p.from = 0; p.from < in; p.from += job.block) {
         p.channels = in - p.from < job.block ? in - p.from : job.block;
         p.along = convw_along(&job, p.channels);
-        s->image = s->groups * p.channels * s->channel;
         s->in = p.channels; /* the taps of this block */
         const int64_t count = conv_taps(s, 0, 0, place, place + s->taps);
         s->in = in;

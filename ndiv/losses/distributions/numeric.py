@@ -93,7 +93,8 @@ def _gamma_fraction(a: Array, x: Array) -> Array:
     def step(n: int, state: list[Array], given: list[Array]) -> tuple[list[Array], Array]:
         c, d, h = state
         b = given[1] + (2 * n + 1 - given[0])
-        return _lentz(-n * (n - given[0]), b, c, d, h)
+        state, change = _lentz(-n * (n - given[0]), b, c, d, h)
+        return state, np.abs(change - 1) > _CLOSE
 
     b = x + 1 - a
     d = 1 / np.where(b == 0, _TINY, b)
@@ -101,13 +102,13 @@ def _gamma_fraction(a: Array, x: Array) -> Array:
 
 
 def _lentz(numerator: Array, b: Any, c: Array, d: Array, h: Array) -> tuple[list[Array], Array]:
-    """One step of a continued fraction with partial numerator and denominator b; and where it still moves."""
+    """One step of a continued fraction with partial numerator and denominator b; and the factor that it moved by."""
     d = numerator * d + b
     d = 1 / np.where(np.abs(d) < _TINY, _TINY, d)
     c = b + numerator / c
     c = np.where(np.abs(c) < _TINY, _TINY, c)
     change = d * c
-    return [c, d, h * change], np.abs(change - 1) > _CLOSE
+    return [c, d, h * change], change
 
 
 def _converge(step: Callable[..., Any], state: list[Array], given: list[Array]) -> Array:
@@ -151,7 +152,8 @@ def _beta_fraction(a: Array, b: Array, x: Array) -> Array:
         p, q, v = given
         middle = p + 2 * m
         state, _ = _lentz(m * (q - m) * v / ((middle - 1) * middle), 1, *state)
-        return _lentz(-(p + m) * (p + q + m) * v / (middle * (middle + 1)), 1, *state)
+        state, change = _lentz(-(p + m) * (p + q + m) * v / (middle * (middle + 1)), 1, *state)
+        return state, np.abs(change - 1) > _CLOSE
 
     d = 1 - (a + b) * x / (a + 1)
     d = 1 / np.where(np.abs(d) < _TINY, _TINY, d)

@@ -17,6 +17,7 @@ from .record import Meta, PlanOp
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+_FEW = 4  # rows
 
 
 def _need(fits: bool, what: str) -> None:
@@ -123,4 +124,20 @@ def _operations(name: str) -> list[PlanOp]:
 
 
 OPS: list[PlanOp] = [op for name in GATES for op in _operations(name)]
-SELECT: dict[str, Callable[..., Any] | None] = {op.name: None for op in OPS}
+
+
+def _layer_or_step(name: str) -> Callable[..., Any]:
+    """A layer as one operation, but a single step of few rows as products: an operation packs the weights first, which takes
+    longer than the step, and products of few rows read them where they are."""
+    def rule(b: Any, inputs: Any, attrs: dict[str, Any], outputs: Any) -> Any:
+        *layer, lengths = inputs
+        steps, rows, _ = layer[0].shape
+        all_there = lengths in b.consts and (b.consts[lengths] >= 1).all()
+        if steps == 1 and 0 < rows <= _FEW and all_there:
+            return b.decompose(name, [*layer, np.ones(rows, np.int64)], attrs, outputs)
+        return b.emit(name, inputs, attrs, outputs)
+
+    return rule
+
+
+SELECT: dict[str, Callable[..., Any] | None] = {op.name: None for op in OPS} | {name: _layer_or_step(name) for name in GATES}
