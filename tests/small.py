@@ -56,5 +56,8 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         "BiTCN": {"hidden_size": max(width // 8, 4), "dropout": 0.0},
         "TiDE": {"hidden_size": width, "decoder_output_dim": 4, "temporal_decoder_dim": width // 2, "dropout": 0.0},
         "DeepNPTS": {"hidden_size": width, "dropout": 0.0},
+        "PatchTST": {"hidden_size": width, "linear_hidden_size": width, "n_heads": 2, "encoder_layers": 2, "patch_len": 4, "stride": 2,
+                     "dropout": 0.0},
+        "iTransformer": {"hidden_size": width, "n_heads": 2, "e_layers": 1, "d_ff": width, "dropout": 0.0},
         "MLPMultivariate": {"hidden_size": width}, "TSMixer": {"ff_dim": width // 2, "dropout": 0.0},
     }.get(name, {})

@@ -29,6 +29,8 @@ MODELS = {
     "DeepNPTS": "ndiv.models.probabilistic.deepnpts",
     "MLPMultivariate": "ndiv.models.basic.mlpmultivariate",
     "TSMixer": "ndiv.models.advanced.tsmixer",
+    "PatchTST": "ndiv.models.transformers.patchtst",
+    "iTransformer": "ndiv.models.transformers.itransformer",
 }
 
 

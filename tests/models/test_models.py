@@ -17,7 +17,8 @@ from ndiv.errors import ArgumentError, ConfigError, FeatureError, HorizonError, 
 from ndiv.models import capabilities, get_model, list_models
 
 # no kinks, and no statistics of the input that are constants for the gradient, as RevIN's are
-SMOOTH = {"NHITS": {"activation": "Tanh", "pooling_mode": "AvgPool1d"}, "TSMixer": {"revin": False}}
+SMOOTH = {"NHITS": {"activation": "Tanh", "pooling_mode": "AvgPool1d"}, "TSMixer": {"revin": False},
+          "PatchTST": {"revin": False}, "iTransformer": {"use_norm": False}}
 H, L = 4, 12
 EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
 
@@ -49,6 +50,11 @@ def supports_exog(name):
     return capabilities(name)["futr_exog"]
 
 
+def exog_of(name):
+    """The covariates of `EXOG` that the model takes."""
+    return {key: names for key, names in EXOG.items() if capabilities(name)[key.removesuffix("_list")]}
+
+
 MODELS = list_models()
 
 
@@ -71,7 +77,7 @@ def test_shapes_and_overfitting_one_batch(name, variant):
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_of_the_whole_model(name, variant):
     """By input and by every parameter, against differences in float64."""
-    exog = EXOG if supports_exog(name) else {}
+    exog = exog_of(name)
     m = make(name, variant=variant, **exog, **SMOOTH.get(name, {}))
     m.astype(np.float64).eval()
     data = {k: v.astype(np.float64) for k, v in fitting(name, batch(2, exog=bool(exog), missing=True)).items()}
@@ -157,9 +163,9 @@ def test_scaling_carries_units(name, scaler):
 @pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n)])
 def test_covariates_are_used_and_required(name):
     # identity: a scaler would take away what is added to a covariate
-    m, data = make(name, scaler_type="identity", **EXOG), fitting(name, batch(exog=True))
+    m, data = make(name, scaler_type="identity", **exog_of(name)), fitting(name, batch(exog=True))
     base = m.forecast(data)
-    for key in ("futr_exog", "hist_exog", "stat_exog"):
+    for key in (names.removesuffix("_list") for names in exog_of(name)):
         assert not np.allclose(m.forecast({**data, key: data[key] + 1}), base)
         with pytest.raises(FeatureError, match=key):
             m.forecast({k: v for k, v in data.items() if k != key})
@@ -291,7 +297,7 @@ def test_partial_fit_goes_on(name):
 # DeepAR feeds the target back, and the forecasts of DeepNPTS are the target's values
 @pytest.mark.parametrize("name", [n for n in MODELS if supports_exog(n) and n not in ("DeepAR", "DeepNPTS")])
 def test_the_target_can_be_left_out_of_the_input(name):
-    m, data = make(name, exclude_insample_y=True, scaler_type="identity", **EXOG), fitting(name, batch(exog=True))
+    m, data = make(name, exclude_insample_y=True, scaler_type="identity", **exog_of(name)), fitting(name, batch(exog=True))
     other = {**data, "insample_y": data["insample_y"] * 3 + 1}
     np.testing.assert_array_equal(m.forecast(data), m.forecast(other))
     with pytest.raises(ConfigError, match="leaves no input"):

@@ -20,12 +20,18 @@ from ndiv.program.forward import arrays_of
 from ndiv.verify.model import verify
 
 H, L, N, B = 3, 10, 3, 8
-SMALL = {"MLPMultivariate": {"hidden_size": 12}, "TSMixer": {"ff_dim": 6, "dropout": 0.0}}
+SMALL = {"MLPMultivariate": {"hidden_size": 12}, "TSMixer": {"ff_dim": 6, "dropout": 0.0},
+         "iTransformer": {"hidden_size": 12, "n_heads": 2, "e_layers": 1, "d_ff": 12, "dropout": 0.0}}
 EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
 MODELS = [n for n in list_models() if get_model(n).MULTIVARIATE]
 WITH_EXOG = [n for n in MODELS if get_model(n).EXOGENOUS_FUTR]
 LOSSES = {"MAE": losses.MAE, "MQLoss": lambda: losses.MQLoss(level=[80]), "Normal": lambda: losses.DistributionLoss("Normal", level=[80]),
           "GMM": lambda: losses.GMM(n_components=2, level=[80])}
+
+
+def exog_of(name):
+    """The covariates of `EXOG` that the model takes."""
+    return {key: names for key, names in EXOG.items() if getattr(get_model(name), f"EXOGENOUS_{key[:4].upper()}")}
 
 
 def make(name, **options):
@@ -187,9 +193,10 @@ def test_a_backtest_is_prediction_from_what_came_before(name, refit):
 def test_covariates_of_frames_reach_their_series(name):
     df = frame()
     df["x"] = np.sin(np.arange(len(df)) / 5)
-    df["p"], df["q"] = df.x * 2, df.y * 0.1
+    if "hist_exog_list" in exog_of(name):
+        df["p"], df["q"] = df.x * 2, df.y * 0.1
     static = pd.DataFrame({"unique_id": list("abc"), "s": [1.0, 2.0, 3.0]})
-    m = make(name, max_steps=3, futr_exog_list=["x"], hist_exog_list=["p", "q"], stat_exog_list=["s"])
+    m = make(name, max_steps=3, **{**exog_of(name), "futr_exog_list": ["x"]})
     nf = NeuralForecast([m], "D").fit(df, static, verbose=False)
     ahead = nf.make_future_dataframe().assign(x=0.5)
     base = nf.predict(futr_df=ahead)
@@ -263,7 +270,7 @@ def test_missing_values_and_units(name, scaler):
 
 @pytest.mark.parametrize("name", WITH_EXOG)
 def test_covariates_are_scaled_by_series_and_required(name):
-    m, data = make(name, n_series=N, scaler_type="standard", **EXOG), batch(exog=True)
+    m, data = make(name, n_series=N, scaler_type="standard", **exog_of(name)), batch(exog=True)
     scaled, loc, _ = m.scale(data)
     assert loc.shape == (B, 1, N)
     for key in ("hist_exog", "futr_exog"):
@@ -272,12 +279,13 @@ def test_covariates_are_scaled_by_series_and_required(name):
         mean, deviation = np.nanmean(past, axis=2, keepdims=True), np.nanstd(past, axis=2, keepdims=True)
         np.testing.assert_allclose(scaled[key], (data[key] - mean) / (deviation + 1e-6), rtol=2e-3, atol=2e-4)
     base = m.forecast(data)
-    for key in ("futr_exog", "hist_exog", "stat_exog"):
+    for key in (names.removesuffix("_list") for names in exog_of(name)):
         assert not np.allclose(m.forecast({**data, key: data[key] ** 2}), base)
         with pytest.raises(FeatureError, match=key):
             m.forecast({k: v for k, v in data.items() if k != key})
-    with pytest.raises(FeatureError, match="stat_exog"):
-        m.forecast({**data, "stat_exog": data["stat_exog"][:2]})
+    if m.stat_exog_list:
+        with pytest.raises(FeatureError, match="stat_exog"):
+            m.forecast({**data, "stat_exog": data["stat_exog"][:2]})
 
 
 # -- engines -------------------------------------------------------------------------------------------------------
@@ -287,7 +295,7 @@ def test_covariates_are_scaled_by_series_and_required(name):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)
 def test_plans_are_op_by_op(name, loss, scaler):
-    exog = EXOG if name in WITH_EXOG else {}
+    exog = exog_of(name)
     fast, slow = (make(name, n_series=N, loss=LOSSES[loss](), scaler_type=scaler, optimizer="SGD", **exog) for _ in range(2))
     slow.__dict__["_compiled"] = lambda batch: None
     slow.__dict__["_planned"] = no_grad()(lambda method, batch, after: arrays_of(getattr(slow, method)(batch)))
@@ -308,7 +316,7 @@ def test_plans_are_op_by_op(name, loss, scaler):
 @pytest.mark.parametrize("variant", ["paper", "compat"])
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_are_certified(name, variant):
-    exog = EXOG if name in WITH_EXOG else {}
+    exog = exog_of(name)
     certificate = verify(make(name, n_series=N, variant=variant, **exog), batch(exog=bool(exog)))
     assert certificate, str(certificate)
     assert certificate.unreached == []
@@ -328,9 +336,9 @@ def test_one_batch_is_learned(name, variant):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_model_forecasts_what_the_model_does(name, tmp_path):
-    exog = EXOG if name in WITH_EXOG else {}
+    exog = exog_of(name)
     m, data = make(name, n_series=N, scaler_type="standard", **exog), batch(5, exog=bool(exog), missing=False)
-    covariates = {k: v for k, v in data.items() if k.endswith("_exog")}
+    covariates = {k: v for k, v in data.items() if f"{k}_list" in exog}
     expected = m.forecast({"insample_y": data["insample_y"], **covariates})
     m.export(tmp_path / "m.ndiv", batch_size=2)
     f = ndiv.load(tmp_path / "m.ndiv")
@@ -339,6 +347,6 @@ def test_an_exported_model_forecasts_what_the_model_does(name, tmp_path):
     np.testing.assert_allclose(f(data["insample_y"][0], **one), expected[0], rtol=1e-5, atol=1e-5)
     with pytest.raises(ShapeError, match="has 2 series and the model 3"):
         f(data["insample_y"][..., :2], **covariates)
-    if exog:
+    if "stat_exog_list" in exog:
         with pytest.raises(ShapeError, match="stat_exog"):
             f(data["insample_y"], **{**covariates, "stat_exog": covariates["stat_exog"][:2]})

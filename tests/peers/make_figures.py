@@ -12,6 +12,7 @@ import nbeats_cases
 import numpy as np
 import panel_models
 import peer_deepar
+import peer_patchtst
 import recurrent_cases
 from peer_models import CASES, batch, peer_forward
 from safetensors.numpy import save_file
@@ -56,6 +57,7 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     deepar()
     write_panels()
+    peer_patchtst.write(FOLDER)
     for case, (name, options) in CASES.items():
         data = batch()
         weights, forecast = peer_forward(name, options, data)

@@ -15,6 +15,8 @@ FIGURES = {  # case: model, options, loss
     "mlpmultivariate": ("MLPMultivariate", {"hidden_size": 5, **EXOG}, "quantiles"),
     "tsmixer": ("TSMixer", {"n_block": 2, "ff_dim": 4, "dropout": 0.3}, "point"),
     "tsmixer-quantiles": ("TSMixer", {"n_block": 1, "ff_dim": 3, "revin": True}, "quantiles"),
+    "itransformer": ("iTransformer", {"hidden_size": 6, "n_heads": 2, "d_ff": 5, "futr_exog_list": FUTR}, "quantiles"),
+    "itransformer-plain": ("iTransformer", {"hidden_size": 4, "n_heads": 1, "e_layers": 1, "d_ff": 3, "use_norm": False}, "normal"),
 }
 
 
