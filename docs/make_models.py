@@ -87,9 +87,10 @@ WEIGHTS = """\
 
 `ndiv.interop.from_neuralforecast(source)` takes a trained model, a `NeuralForecast` object, or the path of what `model.save`
 or `NeuralForecast.save` of neuralforecast 3.3 wrote. Objects are read by their attributes and files with the safetensors
-library: PyTorch is not imported, and nothing in a file is executed. A model comes back as the model of the same name,
-`variant="compat"`; a forecaster or a folder as an `ndiv.NeuralForecast` with frequency, column names, covariates, categories,
-scalers and, where they were saved, the series. A single model comes without the names of its categories, and takes codes.
+library: PyTorch is not imported, and nothing in a file is executed. A model comes back as the model of the same name
+(VanillaTransformer as Transformer, under its old name in columns), `variant="compat"`; a forecaster or a folder as an
+`ndiv.NeuralForecast` with frequency, column names, covariates, categories, scalers and, where they were saved, the series. A
+single model comes without the names of its categories, and takes codes.
 
 ```text
 nf = ndiv.interop.from_neuralforecast("saved_by_neuralforecast")

@@ -60,4 +60,6 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
                      "dropout": 0.0},
         "iTransformer": {"hidden_size": width, "n_heads": 2, "e_layers": 1, "d_ff": width, "dropout": 0.0},
         "MLPMultivariate": {"hidden_size": width}, "TSMixer": {"ff_dim": width // 2, "dropout": 0.0},
+        "Transformer": {"hidden_size": width // 2, "conv_hidden_size": width, "n_head": 2, "encoder_layers": 1, "dropout": 0.0},
+        "Informer": {"hidden_size": width // 2, "conv_hidden_size": width // 2, "n_head": 2, "dropout": 0.0},
     }.get(name, {})

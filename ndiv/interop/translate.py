@@ -38,6 +38,7 @@ _TRAINING: dict[str, tuple[Any, ...]] = {
 # forecasts depend on these where a model uses them: what they are when it does not
 _UNUSED: dict[str, tuple[Any, ...]] = {"n_series": (None, 1)}
 _TABLES = {f"{kind}_cat_embeddings.": f"{kind}_categories.tables." for kind in ("hist", "futr", "stat")}  # of categories
+_RENAMED = {"vanillatransformer": "Transformer"}  # models by neuralforecast's names, where ndiv has others
 _OWN_ONLY = frozenset(("variant", "memory_budget", "restore_best"))  # common arguments that neuralforecast does not have
 
 
@@ -60,6 +61,8 @@ def build(described: Model, replace: dict[str, Any]) -> Any:
     _translate(name, options, replace, left_out)
     if described.alias is not None:
         options["alias"] = described.alias
+    elif described.name.lower() in _RENAMED:
+        options["alias"] = options.get("alias") or described.name  # the column keeps its name
     model = cls(**{**options, "variant": "compat", "restore_best": False, **replace})
     if left_out:
         warnings.warn(f"{name}: ndiv has no counterpart for {', '.join(left_out)}; forecasts do not depend on "
@@ -70,7 +73,7 @@ def build(described: Model, replace: dict[str, Any]) -> Any:
 
 
 def _counterpart(name: str) -> tuple[str, Any]:
-    known = {n.lower(): n for n in MODELS}
+    known = {n.lower(): n for n in MODELS} | _RENAMED
     if name.lower() not in known:
         raise ConfigError(f"ndiv has no model {name!r}", value=name, hint=closest(name, MODELS))
     own = known[name.lower()]

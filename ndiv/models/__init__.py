@@ -31,6 +31,8 @@ MODELS = {
     "TSMixer": "ndiv.models.advanced.tsmixer",
     "PatchTST": "ndiv.models.transformers.patchtst",
     "iTransformer": "ndiv.models.transformers.itransformer",
+    "Transformer": "ndiv.models.transformers.transformer",
+    "Informer": "ndiv.models.transformers.informer",
 }
 
 

@@ -18,7 +18,8 @@ from ndiv.models import capabilities, get_model, list_models
 
 # no kinks, and no statistics of the input that are constants for the gradient, as RevIN's are
 SMOOTH = {"NHITS": {"activation": "Tanh", "pooling_mode": "AvgPool1d"}, "TSMixer": {"revin": False},
-          "PatchTST": {"revin": False}, "iTransformer": {"use_norm": False}}
+          "PatchTST": {"revin": False}, "iTransformer": {"use_norm": False},
+          "Informer": {"encoder_layers": 1}}  # its pool between layers is in test_informer.py
 H, L = 4, 12
 EXOG = {"futr_exog_list": ["f"], "hist_exog_list": ["p", "q"], "stat_exog_list": ["s"]}
 

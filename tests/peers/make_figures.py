@@ -13,6 +13,7 @@ import numpy as np
 import panel_models
 import peer_deepar
 import peer_patchtst
+import peer_transformers
 import recurrent_cases
 from peer_models import CASES, batch, peer_forward
 from safetensors.numpy import save_file
@@ -53,11 +54,26 @@ def write_panels() -> None:
         print(case, forecast.shape, len(state))
 
 
+def write_transformers() -> None:
+    """transformers.npz: for each case a description (arguments, names and shapes), state, batch and forecast in one array."""
+    arrays = {}
+    for case, (name, options, loss) in peer_transformers.FIGURES.items():
+        model, data = peer_transformers.peer_of(name, options, loss), peer_transformers.batch(options, 0)
+        found = {f"state.{k}": v for k, v in peer_transformers.arrays_of(model).items()} | data
+        found["forecast"] = peer_transformers.peer_forward(model, data).detach().numpy()
+        shapes = [(k, v.shape) for k, v in found.items()]
+        arrays[f"{case}: facts"] = np.array(json.dumps({"model": name, "loss": loss, "options": options, "shapes": shapes}))
+        arrays[f"{case}: numbers"] = np.concatenate([v.ravel() for v in found.values()]).astype(np.float32)
+        print(case, found["forecast"].shape, len(found))
+    np.savez_compressed(FOLDER / "transformers.npz", **arrays)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     deepar()
     write_panels()
     peer_patchtst.write(FOLDER)
+    write_transformers()
     for case, (name, options) in CASES.items():
         data = batch()
         weights, forecast = peer_forward(name, options, data)

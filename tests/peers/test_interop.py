@@ -89,6 +89,16 @@ def test_window_scalers(window, tmp_path):
     agree(fitted(models, local_static_scaler_type="robust"), tmp_path)
 
 
+def test_models_of_other_names_and_samples(tmp_path):
+    """VanillaTransformer is ndiv's Transformer and keeps its column; Informer where all queries attend, since which do
+    otherwise depends on PyTorch's generator."""
+    common = {"hidden_size": 4, "n_head": 2, "conv_hidden_size": 4, "futr_exog_list": ["trend"], "scaler_type": "robust", **QUIET}
+    nf = fitted([peers.VanillaTransformer(H, L, **common), peers.VanillaTransformer(H, L, alias="plain", **common),
+                 peers.Informer(H, L, factor=9, **common)])
+    agree(nf, tmp_path)
+    assert [type(m).__name__ for m in from_neuralforecast(nf).models] == ["Transformer", "Transformer", "Informer"]
+
+
 POINT = {
     "RMSE": {}, "MAPE": {}, "SMAPE": {}, "HuberLoss": {"delta": 2.0}, "TukeyLoss": {"c": 3.0, "normalize": False},
     "QuantileLoss": {"q": 0.3}, "HuberQLoss": {"q": 0.3, "delta": 0.5}, "MQLoss": {"quantiles": [0.1, 0.5, 0.7]},

@@ -32,6 +32,10 @@ LOSSES = every_loss(return_params=True)
 EXACTNESS = {"Weibull": 1e-5}  # (y / scale)^shape and the logarithms of it cancel
 COMPAT = {("TiDE", "Normal"): 5e-5}  # two numbers are normalized: float32 is up to 1e-5 off either way, compiled or not
 
+# on counts of 20, unscaled, scores are in the hundreds and softmax makes their rounding that of probabilities: either way is
+# up to 4e-6 off float64
+SCORES = {("Transformer", "identity"): 5e-6, ("Informer", "identity"): 5e-6}
+
 
 def model(name="NLinear", loss="MSE", **options):
     options = {"scaler_type": "identity" if loss in UNSCALED else "standard", **options}
@@ -120,7 +124,7 @@ def test_every_loss(name, loss):
 @pytest.mark.parametrize("name, variant, loss, scaler", sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"],
                                                                  WINDOW_SCALERS))
 def test_every_scaler_and_variant(name, variant, loss, scaler):
-    exactness = COMPAT.get((name, loss), 1e-6) if variant == "compat" else 1e-6
+    exactness = max(COMPAT.get((name, loss), 1e-6) if variant == "compat" else 1e-6, SCORES.get((name, scaler), 1e-6))
     same(lambda: model(name, loss, scaler_type=scaler, variant=variant), exactness=exactness)
 
 

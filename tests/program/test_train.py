@@ -36,8 +36,13 @@ EXACTNESS = {
     "Weibull": (4e-6, 1e-5, "(y / scale)^shape and the logarithms of it cancel; the steps are as large as the weights"),
 }
 
+# models with attention, whose gradient of the scores is what is left of a difference: see tests/program/test_conformance.py
+ATTENTION = dict.fromkeys(("PatchTST", "iTransformer", "Transformer", "Informer"), 3e-6)
+
 # (model, loss) of windows with gaps, and why
-GAPS = {("TiDE", "Normal"): (1e-6, 3e-6, "on counts of 20, unscaled, the steps are several times as large as the weights")}
+GAPS = {("TiDE", "Normal"): (1e-6, 3e-6, "on counts of 20, unscaled, the steps are several times as large as the weights"),
+        **{(name, "Normal"): (1e-6, 1e-4, "on counts of 20, unscaled, scores are in the hundreds and softmax makes their rounding "
+                              "that of probabilities: both ways are up to 2e-5 off float64") for name in ("Transformer", "Informer")}}
 # (model, loss) of variant="compat", and why
 COMPAT = {("TiDE", "Normal"): (2e-6, 1e-5, "two numbers are normalized: their difference is divided by itself")}
 
@@ -102,7 +107,10 @@ def model(name="NLinear", loss="MSE", **options):
 
 @pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES))
 def test_every_loss(name, loss):
-    same(pair(lambda: model(name, loss)), batch(loss), bounds=EXACTNESS.get(loss, (1e-6, 1e-6))[:2])
+    # a step at the usual rate leads this pair out of float32's range, compiled or not
+    rate = {"learning_rate": 1e-5} if (name, loss) == ("PatchTST", "Weibull") else {}
+    value, weights = EXACTNESS.get(loss, (1e-6, 1e-6))[:2]
+    same(pair(lambda: model(name, loss, **rate)), batch(loss), bounds=(value, max(weights, ATTENTION.get(name, 0.0))))
 
 
 @pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=2))
