@@ -28,6 +28,13 @@ def pytest_report_header() -> str:
     return f"ndiv {facts['ndiv']}: backend {facts['backend']}, isa {facts['isa']} of {facts['isas']}, numpy {facts['numpy']}"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The random numbers of a test do not depend on which tests ran before it in this process."""
+    import ndiv
+
+    ndiv.manual_seed(0)
+
+
 # Comparisons with other libraries need those libraries: tests/peers/README.md.
 collect_ignore_glob = ["peers/*"] if importlib.util.find_spec("neuralforecast") is None else []
 

