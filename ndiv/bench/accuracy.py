@@ -7,7 +7,6 @@ a series: a batch is ``batch_size`` start positions times the columns. The same 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ..optim import CosineAnnealingLR, StepLR
 from ..training import Trainer
 from .etth import Forecast, Panel, score
 from .settings import Setting
+from .shared import digest
 
 __all__ = ["Fit", "fit", "forecaster", "run"]
 
@@ -40,13 +40,6 @@ class Fit:
     steps_per_epoch: int
     seconds: float
     history: list[dict[str, float]]
-
-    def digest(self) -> str:
-        """A short name for the weights: equal exactly when all bits are."""
-        total = hashlib.sha256()
-        for name, array in sorted(self.model.state_dict().items()):
-            total.update(name.encode() + np.ascontiguousarray(array).tobytes())
-        return total.hexdigest()[:16]
 
 
 class _Batches:
@@ -137,5 +130,5 @@ def run(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant:
             "input_size": setting.input_size, "h": h, "seed": seed, "mse": test.mse, "mae": test.mae,
             "windows": test.windows, "valid_mse": found.valid_mse, "epochs": found.epochs, "best_epoch": found.best_epoch,
             "steps_per_epoch": found.steps_per_epoch, "seconds": ended - begun, "test_seconds": ended - trained,
-            "parameters": sum(p.data.size for p in found.model.parameters()), "weights": found.digest(),
+            "parameters": sum(p.data.size for p in found.model.parameters()), "weights": digest(found.model),
             "setting": setting.record(), "history": found.history}

@@ -7,7 +7,6 @@ has one, as the competition's errors are absolute ones. The same seed gives the 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from ..models.base import BaseModel
 from .m4 import Task, intervals, score
 from .m4_settings import Setting
+from .shared import digest
 
 __all__ = ["build", "run"]
 
@@ -46,11 +46,8 @@ def run(name: str, setting: Setting, task: Task, seed: int, *, max_steps: int | 
     found = score(task, at["-median"] if "-median" in at else columns[..., 0])
     levels = [float(n.removeprefix("-lo-")) for n in names if n.startswith("-lo-")]
     bounds = {level: (at[f"-lo-{level:g}"], at[f"-hi-{level:g}"]) for level in levels}
-    weights = hashlib.sha256()
-    for key, array in sorted(model.state_dict().items()):
-        weights.update(key.encode() + np.ascontiguousarray(array).tobytes())
     return {"model": name, "seed": seed, **asdict(found), "intervals": [asdict(i) for i in intervals(task, bounds)],
             "steps": len(model.train_trajectories), "train_loss": float(np.mean(model.train_trajectories[-100:])),
             "minutes": (ended - begun) / 60, "forecast_minutes": (ended - trained) / 60,
-            "parameters": sum(p.data.size for p in model.parameters()), "weights": weights.hexdigest()[:16],
+            "parameters": sum(p.data.size for p in model.parameters()), "weights": digest(model),
             "settings": setting.text(), "setting": setting.record()}

@@ -1,10 +1,11 @@
-"""What the benchmarks share: names of models, checks made before training begins, facts about the machine.
+"""What the benchmarks share: names of models, checks made before training begins, facts about weights and the machine.
 
 Contract: importing this needs the standard library alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigError, FileError
 
-__all__ = ["check_writable", "environment", "model_names"]
+__all__ = ["check_writable", "digest", "environment", "model_names"]
 
 
 def model_names(text: str) -> list[str]:
@@ -36,6 +37,14 @@ def check_writable(path: str | None) -> None:
     folder = None if path is None else Path(path).absolute().parent
     if folder is not None and (Path(str(path)).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
         raise FileError(f"cannot write {path}", value=path, hint="give a file in a folder that exists")
+
+
+def digest(model: Any) -> str:
+    """A short name for a model's weights: equal exactly when all bits are."""
+    total = hashlib.sha256()
+    for name, array in sorted(model.state_dict().items()):
+        total.update(name.encode() + array.tobytes())
+    return total.hexdigest()[:16]
 
 
 def environment() -> dict[str, Any]:
