@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ __all__ = ["H", "MODELS", "alone", "apart", "data", "forecast", "loss", "ours", 
 
 H, SERIES = 24, 7
 MODELS = ["MLP", "DLinear", "NLinear", "NHITS", "MLPMultivariate", "RNN", "LSTM", "GRU", "NBEATS", "NBEATSx", "TiDE", "TCN",
-          "BiTCN", "DeepAR", "DeepNPTS", "TSMixer"]
-MULTIVARIATE = {"MLPMultivariate", "TSMixer"}
+          "BiTCN", "DeepAR", "DeepNPTS", "TSMixer", "PatchTST", "iTransformer", "Transformer", "Informer"]
+MULTIVARIATE = {"MLPMultivariate", "TSMixer", "iTransformer"}
+PEERS = {"Transformer": "VanillaTransformer"}  # where names differ
 
 
 def options(name: str) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def peer(name: str, length: int, threads: int, flush: bool = True) -> Any:
     import neuralforecast.models as peers
 
     torch.manual_seed(0)
-    return getattr(peers, name)(input_size=length - (name == "DeepAR"), max_steps=1, **options(name))
+    return getattr(peers, PEERS.get(name, name))(input_size=length - (name == "DeepAR"), max_steps=1, **options(name))
 
 
 def numbers(module: Any, y: Any, mask: Any) -> Any:
@@ -101,6 +104,21 @@ def forecast(module: Any, y: Any, mask: Any) -> Any:
     return torch.cat(found, dim=1)
 
 
+@contextmanager
+def samples_of_ndiv() -> Iterator[None]:
+    """Inside, torch.randint(keys, (queries, count)) gives the keys that ndiv's Informer samples."""
+    import torch
+
+    from ndiv.models.transformers.informer import sampled_keys
+
+    before = torch.randint
+    torch.randint = lambda keys, size: torch.tensor(sampled_keys(size[0], keys, size[1], True))
+    try:
+        yield
+    finally:
+        torch.randint = before
+
+
 def apart(module: Any, model: Any, batch: dict[str, np.ndarray]) -> tuple[float, float]:
     """How far forecasts and losses of the two are apart, without dropout: the largest difference in units of the largest
     value."""
@@ -110,7 +128,7 @@ def apart(module: Any, model: Any, batch: dict[str, np.ndarray]) -> tuple[float,
     mask = torch.ones_like(y)
     module.eval()
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), samples_of_ndiv():
         expected, value = forecast(module, y, mask).numpy(), float(loss(module, y, mask, target))
     found = model.forecast({"insample_y": batch["insample_y"]})
     if model.loss.is_distribution_output:  # the mean: the first of ndiv's columns, the second of the peer's parameters

@@ -24,7 +24,7 @@ from .etth import Forecast, Panel, score
 from .settings import Setting
 from .shared import digest
 
-__all__ = ["Fit", "fit", "forecaster", "run"]
+__all__ = ["Fit", "fit", "forecaster", "loaders", "run"]
 
 _VALID_WINDOWS = 32  # start positions in a forward pass without gradients: of 256 BiTCN takes gigabytes
 
@@ -72,6 +72,23 @@ def build(name: str, setting: Setting, n_series: int, h: int, seed: int, variant
                variant=variant, learning_rate=setting.learning_rate, **shape, **setting.model)
 
 
+def loaders(setting: Setting, data: Panel, h: int, seed: int, multivariate: bool) -> tuple[_Batches, _Batches, int]:
+    """Batches to train on, batches to validate on, and how many of the first are an epoch.
+
+    Raises `HorizonError` (E0005) where a part has no window.
+    """
+    store, protocol, L = data.past(), data.protocol, setting.input_size
+    for part in ("train", "valid"):
+        protocol.starts(part, L, h)
+    train = EpochLoader(WindowIndex(store, L, h, hi=protocol.train), setting.batch_size, seed=seed, aligned=True)
+    lo, hi = protocol.rows("valid")
+    judged = WindowIndex(store, L, h, setting.valid_every, lo=lo, hi=hi)
+    valid = EpochLoader(judged, _VALID_WINDOWS, shuffle=False, aligned=True)
+    steps = min(train.steps_per_epoch, setting.steps or train.steps_per_epoch)
+    shape = (store.n_series, multivariate)
+    return _Batches(train, *shape), _Batches(valid, *shape), steps
+
+
 def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant: str = "paper",
         max_epochs: int | None = None, verbose: bool | None = None) -> Fit:
     """Train on the training rows, choose the epoch on the validation rows.
@@ -79,22 +96,15 @@ def fit(name: str, setting: Setting, data: Panel, h: int, seed: int, *, variant:
     Raises what the model, the loaders and the trainer raise: `ConfigError` (E0010), `HorizonError` (E0005),
     `NonFiniteError` (E0009).
     """
-    store, protocol, L = data.past(), data.protocol, setting.input_size
-    for part in ("train", "valid"):
-        protocol.starts(part, L, h)
+    store = data.past()
+    train, valid, steps = loaders(setting, data, h, seed, get_model(name).MULTIVARIATE)
     model = build(name, setting, store.n_series, h, seed, variant)
-    train = EpochLoader(WindowIndex(store, L, h, hi=protocol.train), setting.batch_size, seed=seed, aligned=True)
-    lo, hi = protocol.rows("valid")
-    judged = WindowIndex(store, L, h, setting.valid_every, lo=lo, hi=hi)
-    valid = EpochLoader(judged, _VALID_WINDOWS, shuffle=False, aligned=True)
-    steps = min(train.steps_per_epoch, setting.steps or train.steps_per_epoch)
     epochs = setting.epochs if max_epochs is None else max_epochs
     falling = CosineAnnealingLR(setting.epochs * steps) if setting.decay is None else StepLR(steps, setting.decay)
     trainer = Trainer(epochs * steps, val_check_steps=steps, patience=setting.patience, seed=seed, name=name,
                       schedule=falling, verbose=verbose)
     begun = time.perf_counter()
-    shape = (store.n_series, type(model).MULTIVARIATE)
-    state = trainer.fit(model, _Batches(train, *shape), _Batches(valid, *shape))
+    state = trainer.fit(model, train, valid)
     seconds = time.perf_counter() - begun
     model.fitted = True
     return Fit(model, state.best_loss, math.ceil(state.step / steps), math.ceil(state.best_step / steps), steps, seconds,

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from small import sampled
 
 from ndiv.cli import main
 from ndiv.models import list_models
@@ -15,9 +16,7 @@ def show(capsys, *args):
     return status, capsys.readouterr()
 
 
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, view, train", sampled(list_models(), VIEWS, [False, True]))
 def test_each_view_of_each_model(name, view, train, capsys):
     small = ["--h", "4", "--input-size", "16", *(["--train", "--batch", "3"] if train else [])]
     status, out = show(capsys, name, f"--{view}", *small)

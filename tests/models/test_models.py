@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small import small
+from small import sampled, small
 
 import ndiv
 from ndiv.autograd.check import gradcheck
@@ -74,8 +74,7 @@ def test_shapes_and_overfitting_one_batch(name, variant):
     assert end < 0.01 * start
 
 
-@pytest.mark.parametrize("variant", ["paper", "compat"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, variant", sampled(MODELS, ["paper", "compat"], every=2))
 def test_gradients_of_the_whole_model(name, variant):
     """By input and by every parameter, against differences in float64."""
     exog = exog_of(name)
@@ -130,8 +129,7 @@ def test_a_series_alone_and_in_company(name):
         np.testing.assert_allclose(alone[0], whole[i], rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("scaler", ["identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"])
+@pytest.mark.parametrize("name, scaler", sampled(MODELS, ["identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"]))
 def test_missing_values_do_not_matter(name, scaler):
     """Whatever stands where a mask is zero, NaN too: forecast, training loss, validation loss are the same."""
     m, data = make(name, scaler_type=scaler).eval(), batch(missing=True)

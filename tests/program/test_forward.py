@@ -116,7 +116,7 @@ def same(build, case="", exactness=1e-6, **changes):
     assert plans(fast, "_objective") and all(e.engine == ENGINE for n in (method, "_objective") for e in plans(fast, n))
 
 
-@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES))
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=4))
 def test_every_loss(name, loss):
     same(lambda: model(name, loss), loss)
 

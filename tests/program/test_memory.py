@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import sampled
 
 from ndiv.models import get_model, list_models
 from ndiv.program.memory import ALIGN, Buffer, place
@@ -47,9 +48,8 @@ def test_members_share_the_place_of_their_leader():
     assert arena.offsets == {"a": 0, "b": 0, "c": 0}
 
 
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 1.0, "scaler_type": "revin"}, {"scaler_type": "robust"}])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, options, train", sampled(list_models(), [
+    {}, {"gradient_clip_val": 1.0, "scaler_type": "revin"}, {"scaler_type": "robust"}], [False, True]))
 def test_every_model_is_within_a_tenth_of_the_bound(name, options, train):
     one = 2 if train and name == "DeepNPTS" else 1  # batch normalization learns nothing from one window
     for size, length in ((one, 24), (7, 48)):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import sampled
 
 import ndiv
 from ndiv.errors import FeatureError, FileError, HorizonError, ShapeError, TraceBreak
@@ -36,9 +37,8 @@ def test_changed_bytes_are_refused(change):
         Interpreter(change(raw))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("options", [{}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name, options, engine", sampled(list_models(), [
+    {}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}], ENGINES))
 def test_an_exported_model_forecasts_what_the_model_does(name, options, engine, tmp_path):
     m = get_model(name)(h=4, input_size=16, **{"loss": "MAE", **options})
     m.export(tmp_path / "m.ndiv", batch_size=2)

@@ -105,7 +105,7 @@ def model(name="NLinear", loss="MSE", **options):
     return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**small(name), **options})
 
 
-@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES))
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=4))
 def test_every_loss(name, loss):
     # a step at the usual rate leads this pair out of float32's range, compiled or not
     rate = {"learning_rate": 1e-5} if (name, loss) == ("PatchTST", "Weibull") else {}
