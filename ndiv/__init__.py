@@ -35,8 +35,8 @@ _names("ndiv.forecast", "NeuralForecast evaluate")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _MODULES = frozenset(
-    "autograd backends bench cli data errors export forecast interop losses models nn optim plot program random training utils "
-    "verify".split())
+    "autograd backends bench cli data errors export forecast interop language losses models nn optim plot program random "
+    "training utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 

@@ -1,17 +1,22 @@
 """What tests of all models share: `small(name, width)`, a model's architecture at a size for tests; `every_loss`; `shaken`, a
-model whose weights have moved; and `sampled`, some of all combinations (``NDIV_TESTS=all``: all of them)."""
+model whose weights have moved; `IN_VARIANTS`, every (model, variant) that there is; and `sampled`, some of all combinations
+(``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
+import ndiv.language
 import numpy as np
 
-import ndiv
 from ndiv import losses
+from ndiv.models import get_model, list_models
+
+IN_VARIANTS = [(name, variant) for name in list_models() for variant in get_model(name).VARIANTS]
 
 
 def sampled(*axes: Iterable[Any], every: int = 3) -> list[tuple[Any, ...]]:
@@ -44,8 +49,21 @@ def shaken(model: Any, seed: int = 1) -> Any:
     return model.eval()
 
 
+@lru_cache(maxsize=1)
+def tiny() -> Any:
+    """A language model of one layer with random weights, whose tokens are bytes."""
+    return ndiv.language.Backbone.from_config("gpt2", width=8, num_layers=1, inner=8, vocabulary_size=128)
+
+
+# for tests that take models as they come: what makes one of default size cheap
+LIGHT: dict[str, dict[str, Any]] = {"TimeLLM": {"num_tokens": 16, "d_ff": 16, "n_heads": 2}}
+
+
 def small(name: str, width: int = 16) -> dict[str, Any]:
     """Hidden layers ``width`` wide; nothing for models without hidden layers."""
+    if name == "TimeLLM":
+        return {"llm": tiny(), "d_ff": 8, "d_model": 4, "n_heads": 2, "num_tokens": 6, "patch_len": 4, "stride": 2, "top_k": 2,
+                "prompt_tokens": 8, "dropout": 0.0}
     units = {"mlp_units": [[width, width]]}
     return {
         "MLP": {"hidden_size": width},
@@ -61,5 +79,16 @@ def small(name: str, width: int = 16) -> dict[str, Any]:
         "iTransformer": {"hidden_size": width, "n_heads": 2, "e_layers": 1, "d_ff": width, "dropout": 0.0},
         "MLPMultivariate": {"hidden_size": width}, "TSMixer": {"ff_dim": width // 2, "dropout": 0.0},
         "Transformer": {"hidden_size": width // 2, "conv_hidden_size": width, "n_head": 2, "encoder_layers": 1, "dropout": 0.0},
+        "EventNHITS": {**units, "event_hidden_size": width // 2, "event_n_head": 2, "event_dropout": 0.0, "max_events": 5},
+        "MultiSeries": {"hidden_size": width},
         "Informer": {"hidden_size": width // 2, "conv_hidden_size": width // 2, "n_head": 2, "dropout": 0.0},
+        "TFT": {"hidden_size": width // 2, "n_head": 2, "dropout": 0.0},
+        "Autoformer": {"hidden_size": width // 2, "conv_hidden_size": width // 2, "n_head": 2, "encoder_layers": 1, "MovingAvg_window": 5,
+                       "dropout": 0.0},
+        "FEDformer": {"hidden_size": width // 2, "conv_hidden_size": width // 2, "n_head": 2, "encoder_layers": 1, "MovingAvg_window": 5,
+                      "dropout": 0.0},
+        "TimesNet": {"hidden_size": width // 2, "conv_hidden_size": width // 2, "top_k": 2, "num_kernels": 2, "encoder_layers": 1,
+                     "dropout": 0.0},
+        "StemGNN": {"multi_layer": 1, "dropout_rate": 0.0},
+        "LSTMAttention": {"lstm_hidden_size": width, "lstm_n_layers": 1, "n_head": 2},
     }.get(name, {})

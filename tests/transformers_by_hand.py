@@ -84,6 +84,10 @@ class ByHand:
     def between(self, x: np.ndarray, i: int) -> np.ndarray:
         return x
 
+    def start(self, y: np.ndarray, data: dict[str, np.ndarray]) -> np.ndarray:
+        """The decoder's values [label + h]."""
+        return np.concatenate([y[len(y) - self.m.label:], np.zeros(self.m.h)])
+
     def __call__(self, data: dict[str, np.ndarray]) -> np.ndarray:
         return np.stack([self.window({k: v[i].astype(np.float64) for k, v in data.items()}) for i in range(len(data["insample_y"]))])
 
@@ -101,8 +105,7 @@ class ByHand:
             x = self.norm(x + self.feed_forward(x, at), f"{at}.norm2")
             x = self.between(x, i)
         memory = self.norm(x, "encoder_norm")
-        start = np.concatenate([y[length - label:], np.zeros(h)])
-        z = self.tokens(start, [part[length - label:] for part in (*futr, *still)], "decoder_embedding")
+        z = self.tokens(self.start(y, data), [part[length - label:] for part in (*futr, *still)], "decoder_embedding")
         for i in range(len(m.decoder)):
             at = f"decoder.{i}"
             z = self.norm(z + self.attention(z, z, f"{at}.attention", self.attend(True)), f"{at}.norm1")
@@ -111,9 +114,10 @@ class ByHand:
         return self.linear(self.norm(z[label:], "decoder_norm"), "projection")
 
 
-def figures(name: str) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]]:
+def figures(name: str, path: Path = FIGURES) -> Iterator[
+        tuple[str, dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]]:
     """(loss, options, neuralforecast's state, batch, its forecast) of each committed case of a model."""
-    with np.load(FIGURES) as found:
+    with np.load(path) as found:
         for key in found:
             if not key.endswith(": facts"):
                 continue
@@ -121,6 +125,8 @@ def figures(name: str) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarr
             for part, shape in facts["shapes"]:
                 size = math.prod(shape)
                 arrays[part] = flat[at:at + size].reshape(shape)
+                if part.endswith("weights1"):  # complex numbers, as pairs
+                    arrays[part] = arrays[part].view(np.complex64)[..., 0]
                 at += size
             if facts["model"] == name:
                 state = {k[6:]: v for k, v in arrays.items() if k.startswith("state.")}

@@ -34,7 +34,7 @@ from peers import PEERS  # noqa: E402
 from ndiv.bench import accuracy, etth, settings  # noqa: E402
 from ndiv.models import get_model  # noqa: E402
 
-MODELS = ["Informer", "Transformer"]
+MODELS = ["Transformer", "Informer", "Autoformer", "FEDformer", "TFT", "TimesNet"]
 LOSSES = {"MSE": torch.nn.functional.mse_loss, "MAE": torch.nn.functional.l1_loss}
 
 

@@ -23,8 +23,9 @@ __all__ = ["H", "MODELS", "alone", "apart", "data", "forecast", "loss", "ours", 
 
 H, SERIES = 24, 7
 MODELS = ["MLP", "DLinear", "NLinear", "NHITS", "MLPMultivariate", "RNN", "LSTM", "GRU", "NBEATS", "NBEATSx", "TiDE", "TCN",
-          "BiTCN", "DeepAR", "DeepNPTS", "TSMixer", "PatchTST", "iTransformer", "Transformer", "Informer"]
-MULTIVARIATE = {"MLPMultivariate", "TSMixer", "iTransformer"}
+          "BiTCN", "DeepAR", "DeepNPTS", "TSMixer", "PatchTST", "iTransformer", "Transformer", "Informer", "TFT",
+          "Autoformer", "FEDformer", "TimesNet", "StemGNN"]
+MULTIVARIATE = {"MLPMultivariate", "TSMixer", "iTransformer", "StemGNN"}
 PEERS = {"Transformer": "VanillaTransformer"}  # where names differ
 
 

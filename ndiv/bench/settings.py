@@ -138,6 +138,11 @@ SETTINGS: dict[str, dict[int, Setting]] = {
         "hidden_size": 256, "n_heads": 8, "e_layers": 2, "d_ff": 256, "dropout": 0.1})},
     "Transformer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model=_WIDTH)},
     "Informer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model=_WIDTH)},
+    "Autoformer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model=_WIDTH)},
+    "FEDformer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model={**_WIDTH, "n_head": 8})},
+    "TFT": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model={"hidden_size": 64, "n_head": 4, "scaler_type": "standard"})},
+    "TimesNet": {0: Setting(96, 5e-4, _BESIDE, **{**_BRIEF, "batch_size": 4}, model={
+        "hidden_size": 64, "conv_hidden_size": 64, "scaler_type": "standard"})},
 }
 
 # What --select compares, as changes to the model's setting.

@@ -11,6 +11,7 @@ from typing import Any
 
 _HOME = {
     "store": ["SeriesStore"],
+    "events": ["EventWindows", "Events"],
     "disk": ["StoreWriter", "open_store"],
     "windows": ["EpochLoader", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"],
     "scalers": ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"],

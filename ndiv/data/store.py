@@ -7,13 +7,15 @@ where a value is missing, so no NaN ever leaves this class. NumPy only. Nothing 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ndiv.errors import ConfigError, DataError, EmptyDataError, HorizonError, ShapeError
+
+from .events import Events
 
 __all__ = ["SeriesStore"]
 
@@ -31,7 +33,8 @@ class SeriesStore:
     Attributes: ``ids`` [S]; ``offsets`` int64 [S + 1]; ``times`` [T], datetime64 or int64; ``y`` float32 [T];
     ``mask`` bool [T]; ``hist`` [T, X], ``futr`` [T, F], ``stat`` [S, K] float32 with their name lists; ``freq``;
     ``origin``, JSON-able facts about the frame it came from (library, column names, time type); ``categories``: of columns
-    that hold codes, the values that 1, 2, ... stand for (0 is a missing one).
+    that hold codes, the values that 1, 2, ... stand for (0 is a missing one); ``events`` beside the rows, if there are any;
+    ``extras``: what a model wants in its batches besides, functions (store, series, starts, input_size, h) -> arrays by name.
 
     Raises `EmptyDataError` (E0003) without rows, `ShapeError` (E0002) when lengths disagree.
 
@@ -54,6 +57,8 @@ class SeriesStore:
     freq: str | int = 1
     origin: dict[str, Any] = field(default_factory=dict)
     categories: dict[str, list[Any]] = field(default_factory=dict)
+    events: Events | None = None
+    extras: tuple[Callable[..., dict[str, np.ndarray]], ...] = ()
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids)
@@ -249,6 +254,9 @@ class SeriesStore:
                 "times_dtype": str(self.times.dtype), "freq": self.freq, "origin": self.origin,
                 "hist_names": self.hist_names, "futr_names": self.futr_names, "stat_names": self.stat_names,
                 "categories": self.categories}
+        if self.events is not None:
+            more, facts = self.events.to_arrays()
+            arrays, meta = {**arrays, **more}, {**meta, "events": {**facts, "ids": self.events.ids.tolist()}}
         return arrays, meta
 
     @classmethod
@@ -256,12 +264,13 @@ class SeriesStore:
         """The inverse of `to_arrays`; raises `DataError` (E0011) when an entry is missing."""
         try:
             times = np.asarray(arrays["times"]).view(np.int64)
-            kind = np.dtype(meta["times_dtype"])
+            kind, found = np.dtype(meta["times_dtype"]), meta.get("events")
+            events = None if found is None else Events.from_arrays(arrays, found, np.array(found["ids"], object), kind)
             return cls(np.array(meta["ids"], dtype=meta["ids_dtype"]), arrays["offsets"],
                        times.view(kind) if kind.kind == "M" else times.astype(kind), arrays["y"], arrays["mask"],
                        arrays["hist"], arrays["futr"], arrays["stat"], list(meta["hist_names"]),
                        list(meta["futr_names"]), list(meta["stat_names"]), meta["freq"], dict(meta["origin"]),
-                       {name: list(values) for name, values in meta.get("categories", {}).items()})
+                       {name: list(values) for name, values in meta.get("categories", {}).items()}, events)
         except KeyError as error:
             raise DataError(f"the saved series lack the entry {error}", value=str(error)) from None
 

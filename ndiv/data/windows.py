@@ -52,7 +52,8 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
 
     Returns float32 arrays ``insample_y`` [B, L, 1], ``insample_mask``, ``outsample_y`` [B, h, 1], ``outsample_mask``
     and, where the store has such covariates, ``hist_exog`` [B, L, X], ``futr_exog`` [B, L + h, F], ``stat_exog``
-    [B, K]. Raises `ConfigError` for a series that does not exist, `ShapeError` for lengths that disagree.
+    [B, K], and what the store's ``extras`` add. Raises `ConfigError` for a series that does not exist, `ShapeError` for
+    lengths that disagree.
 
     >>> store = SeriesStore.from_arrays_list([[1, 2, 3, 4]])
     >>> gather(store, [0], [-1], 3, 2)["insample_y"][0, :, 0].tolist()
@@ -90,6 +91,8 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
         batch["futr_exog"] = cut("futr_exog", store.futr, 0, input_size + h)
     if store.stat_names:
         batch["stat_exog"] = store.stat[series]
+    for extra in store.extras:
+        batch.update(extra(store, series, start, input_size, h))
     return batch
 
 

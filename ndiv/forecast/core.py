@@ -19,6 +19,7 @@ from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
 
 from . import future, persistence
 from .columns import exog_names, head, output_columns, view
+from .events import with_events
 from .reading import ColumnNames, as_frame, exact_target, read_store
 from .scaling import LocalScaler
 from .unseen import warn_unseen
@@ -66,8 +67,8 @@ class NeuralForecast:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, use_init_models: bool = False,
-            verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds",
+    def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, events_df: Any = None,
+            use_init_models: bool = False, verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds",
             target_col: str = "y") -> NeuralForecast:
         """Train every model; a second call goes on from the weights of the first.
 
@@ -75,6 +76,8 @@ class NeuralForecast:
                          NaN in the target means missing
         static_df        one row a series, for models with ``stat_exog_list``
         val_size         steps at the end of each series that validate and are not trained on
+        events_df        one row an event (id, time, the columns in ``event_list``) for models that read events; it may be
+                         empty, and without ids the events concern every series. None: those of the last fit, if ``df`` is None
         use_init_models  start again from fresh weights
         verbose          None: a progress bar on a terminal; True: also lines elsewhere; False: silent
 
@@ -87,6 +90,7 @@ class NeuralForecast:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col))
             store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
+        store = with_events(store, events_df, self.models, columns)
         scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose)
         self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
         return self
@@ -108,20 +112,24 @@ class NeuralForecast:
 
     # -- forecasting -----------------------------------------------------------------------------------------------
 
-    def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, h: int | None = None) -> Any:
+    def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, h: int | None = None,
+                events_df: Any = None) -> Any:
         """Forecasts of the ``h`` steps after the end of each series: id, time, one column for each model output.
 
         df        None: the series of fit. Else a frame or path with the history to forecast from; its series may be new
                   and may be shorter than the models' input
         futr_df   future values of the covariates in ``futr_exog_list``, for each series and step
         h         steps to return, at most the models' ``h`` (the default)
+        events_df events up to the end of the history, and announced ones after it for models with ``events_known_ahead``;
+                  None: those given to fit, where the series are
 
         Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
         `HorizonError` (E0005), and for ``df`` what `fit` raises. Warns of categories that training has not seen.
         """
         self._check_fitted()
         steps = self._steps(h)
-        store, values = self._future_values(self._history(df, static_df), futr_df)
+        history = with_events(self._history(df, static_df), events_df, self.models, self.columns)
+        store, values = self._future_values(history, futr_df)
         warn_unseen(self.models, store, values)
         forecasts = self.forecast(store, values, self.scaler)
         columns = {name: array[:, :steps] for name, array in forecasts.items()}
@@ -146,14 +154,15 @@ class NeuralForecast:
 
     def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int | None = 1,
                          step_size: int | None = 1, val_size: int = 0, test_size: int | None = None,
-                         refit: bool | int = False, *, verbose: bool | None = None, id_col: str = "unique_id",
-                         time_col: str = "ds", target_col: str = "y") -> Any:
+                         refit: bool | int = False, *, events_df: Any = None, verbose: bool | None = None,
+                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y") -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
 
         step_size  steps from one cutoff to the next; None: ``h``, so that windows do not overlap
         val_size   validation steps just before each cutoff that models are trained for
         test_size  rows at the end of each series that the windows cover, instead of ``n_windows=None``
         refit      False: train once, before the first cutoff; True: before each; a number k: before each k-th
+        events_df  as of `fit`; a forecast sees those that are not after its cutoff, and announced ones
 
         Models always start from fresh weights, so nothing after a cutoff can have been seen. Returns id, time, cutoff
         (the last time known to the forecast), the target, one column for each model output. Raises what `fit` raises.
@@ -168,6 +177,7 @@ class NeuralForecast:
             df = as_frame(df, columns)
             store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
             target = exact_target(df, store, columns)
+        store = with_events(store, events_df, self.models, columns)
         cutoffs = plan(self.h, n_windows, step_size, test_size)
         frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose)
         self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
@@ -199,9 +209,13 @@ class NeuralForecast:
         persistence.save(self, path, overwrite, save_dataset)
 
     @staticmethod
-    def load(path: Any) -> NeuralForecast:
-        """What `save` wrote, with forecasts equal to the bit; `FileError` (E0006) for anything else."""
-        return persistence.load(path)
+    def load(path: Any, llm: Any = None) -> NeuralForecast:
+        """What `save` wrote, with forecasts equal to the bit; `FileError` (E0006) for anything else.
+
+        llm   where the language model is that a model in it was trained with, a folder or an `ndiv.language.Backbone`: its
+              weights are not saved. Not needed where it is still in use or in its place; another one is refused
+        """
+        return persistence.load(path, llm)
 
     # -- state -----------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
     if save_dataset and store is not None:
         files["series.safetensors"], meta = store.to_arrays()
         manifest["series"] = {**meta, "ids": identifiers.encode(store.ids)}
+        if store.events is not None:
+            manifest["series"]["events"] = {**meta["events"], "ids": identifiers.encode(store.events.ids)}
     try:
         json.dumps(manifest)  # tried before anything is written
     except (TypeError, ValueError) as error:
@@ -103,7 +105,7 @@ def _replace(path: Path, data: bytes) -> None:
 # -- loading -------------------------------------------------------------------------------------------------------
 
 
-def load(path: Any) -> NeuralForecast:
+def load(path: Any, llm: Any = None) -> NeuralForecast:
     """The object that `save` wrote; see `NeuralForecast.load`."""
     from ndiv.models.base import BaseModel
 
@@ -114,6 +116,8 @@ def load(path: Any) -> NeuralForecast:
     try:
         models = []
         for k, config in enumerate(manifest["models"]):
+            if llm is not None and isinstance(config.get("llm"), dict):  # the record of a language model
+                config = {**config, "llm": {**config["llm"], "given": llm}}
             model = BaseModel.from_config(config)
             model.load_state_dict(_read(folder, manifest, f"model_{k}.safetensors"))
             model.fitted = True
@@ -139,6 +143,8 @@ def load(path: Any) -> NeuralForecast:
             meta = dict(manifest["series"])
             ids = identifiers.decode(meta["ids"])
             meta.update(ids=np.zeros(len(ids)), ids_dtype="float64")
+            if meta.get("events") is not None:
+                meta["events"] = {**meta["events"], "ids": identifiers.decode(meta["events"]["ids"])}
             if np.dtype(meta["times_dtype"]).kind not in "Mi":
                 raise ValueError(f"times of type {meta['times_dtype']}")
             nf.dataset = SeriesStore.from_arrays(_read(folder, manifest, "series.safetensors"), meta)

@@ -106,6 +106,10 @@ def read_model(model: Any) -> Model:
     if not hasattr(getattr(model, "loss", None), "_nf_init_kwargs") and "loss" in arguments:
         arguments["loss"] = Opaque(repr(model.loss))
     state = {name: array(tensor) for name, tensor in model.state_dict().items()}
+    if type(model).__name__ == "FEDformer":  # which frequencies it keeps is no part of its state
+        from .peers.fedformer import modes_of
+
+        state |= modes_of(model)
     return Model(type(model).__name__, arguments, state, alias)
 
 

@@ -33,6 +33,15 @@ MODELS = {
     "iTransformer": "ndiv.models.transformers.itransformer",
     "Transformer": "ndiv.models.transformers.transformer",
     "Informer": "ndiv.models.transformers.informer",
+    "TFT": "ndiv.models.transformers.tft",
+    "TimeLLM": "ndiv.models.language.timellm",
+    "Autoformer": "ndiv.models.transformers.autoformer",
+    "FEDformer": "ndiv.models.transformers.fedformer",
+    "TimesNet": "ndiv.models.spectral.timesnet",
+    "StemGNN": "ndiv.models.spectral.stemgnn",
+    "EventNHITS": "ndiv.models.extensions.eventnhits",
+    "MultiSeries": "ndiv.models.extensions.multiseries",
+    "LSTMAttention": "ndiv.models.sequence.lstmattention",
 }
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,10 @@ class BaseModel(Module):
 
     Class facts: ``EXOGENOUS_FUTR/HIST/STAT`` (covariates that it takes; ``EXOGENOUS_CAT``, categorical ones, follows from
     them), ``MULTIVARIATE`` (all series at once), ``RECURRENT`` (step after step), ``PROBABILISTIC`` (takes quantile and
-    distribution losses), ``LONG_HORIZON`` (published on horizons of hundreds of steps), ``DEFAULTS`` (common arguments whose
-    defaults differ), ``PAPER`` ("Authors year, Title"), ``DIFFERENCES`` (what compat does otherwise than paper, and why; one
-    line). `ndiv.models.capabilities` reads them.
+    distribution losses), ``LONG_HORIZON`` (published on horizons of hundreds of steps), ``VARIANTS`` (without "compat" where
+    neuralforecast has no such model), ``DEFAULTS`` (common arguments whose defaults differ), ``PAPER`` ("Authors year,
+    Title"), ``DIFFERENCES`` (what compat does otherwise than paper, and why; one line). `ndiv.models.capabilities` reads
+    them.
     """
 
     EXOGENOUS_FUTR = False
@@ -65,6 +66,7 @@ class BaseModel(Module):
     RECURRENT = False
     PROBABILISTIC = True
     LONG_HORIZON = False
+    VARIANTS: tuple[str, ...] = ("paper", "compat")
     DEFAULTS: dict[str, Any] = {}
     PAPER = ""
     DIFFERENCES = ""
@@ -81,6 +83,10 @@ class BaseModel(Module):
             check(cls.__name__, bound, {k: getattr(cls, v) for k, v in _KINDS.items()}, _supporters)
             check_categories(cls.__name__, bound, cls.EXOGENOUS_CAT, _supporters)
             check_n_series(cls.__name__, bound.get("n_series"))
+            if bound["variant"] not in cls.VARIANTS:
+                raise ConfigError(f"{cls.__name__} has no variant={bound['variant']!r}: neuralforecast, whose numbers that "
+                                  "stands for, has no such model", value=bound["variant"],
+                                  hint=f"give variant={cls.VARIANTS[0]!r}")
             self.__dict__["arguments"] = bound
             self.__dict__["categories"] = {}
         return self
@@ -154,6 +160,16 @@ class BaseModel(Module):
         tables = CategoryTables(names, sizes, self.arguments["cat_emb_dim"], self.variant, kind == "stat")
         setattr(self, f"{kind}_categories", tables)
         return tables.size
+
+    def adopted(self, store: SeriesStore, futr: np.ndarray | None = None, learn_from: np.ndarray | None = None,
+                ) -> tuple[SeriesStore, np.ndarray | None]:
+        """A store and future covariates [S, h, F] as this model's windows are cut from them: with its codes of categories,
+        which it first finds in the first ``learn_from`` [S] rows of each series where that is given."""
+        if not self.cat_exog_list:
+            return store, futr
+        if learn_from is not None:
+            self._categorize(learn(self, store, learn_from))
+        return recode(self, store, futr)
 
     def tables(self, kind: str) -> CategoryTables | None:
         """The tables of the categorical covariates "hist", "futr" or "stat"; None where there are none."""
@@ -492,9 +508,7 @@ class BaseModel(Module):
             store = self._sized_for(store)
         ranges = store.split(val_size, test_size)
         self._long_enough(store, ranges["train"][1])
-        if self.cat_exog_list:
-            self._categorize(learn(self, store, ranges["train"][1]))
-            store = recode(self, store)[0]
+        store = self.adopted(store, learn_from=ranges["train"][1])[0]
         common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"], "panel": self.MULTIVARIATE}
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
@@ -505,6 +519,7 @@ class BaseModel(Module):
             validation = SequentialLoader(store, self.input_size, self.h, batch_size=a["inference_windows_batch_size"],
                                           lo=ranges["val"][0], hi=ranges["val"][1], **common)
             validation.index.require()
+        self.before_training(loader)
         trainer = Trainer(a["max_steps"], val_check_steps=a["val_check_steps"], patience=a["early_stop_patience_steps"],
                           restore_best=a["restore_best"], schedule=self.schedule(), seed=self.random_seed, verbose=verbose,
                           callbacks=callbacks, checkpoint=checkpoint, name=self.alias or type(self).__name__,
@@ -514,6 +529,9 @@ class BaseModel(Module):
         self.fitted = True
         self.series_ids = store.ids if self.MULTIVARIATE else None
         return self
+
+    def before_training(self, loader: WindowLoader) -> None:
+        """Called by fit with the windows of training; a model that learns something of them beside its weights overrides it."""
 
     def _sized_for(self, store: SeriesStore) -> SeriesStore:
         """The series in the order of the channels of this multivariate model, which is built for their number where it was
@@ -586,26 +604,29 @@ class BaseModel(Module):
         if self.futr_exog_list and (futr is None or futr.shape != (store.n_series, self.h, len(self.futr_exog_list))):
             raise FeatureError(f"{type(self).__name__} needs the future of {self.futr_exog_list}",
                                value=None if futr is None else futr.shape, hint="give futr_df")
-        if self.cat_exog_list:
-            store, futr = recode(self, store, futr)
+        parts, order = [], []
+        for series, batch in self.batches_ahead(store, futr):
+            channels = self.n_series if self.MULTIVARIATE else 1
+            values = self.forecast(batch).astype(np.float64).reshape(-1, self.h, channels, len(self.output_names))
+            parts.append(values.transpose(0, 2, 1, 3).reshape(len(series), self.h, -1))
+            order.append(series)
+        found = np.concatenate(parts)
+        out = np.empty_like(found)
+        out[np.concatenate(order)] = found
+        return out
+
+    def batches_ahead(self, store: SeriesStore, futr: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:
+        """The windows at the end of every series in the units of the data: batches, each after the series [n] that it holds."""
+        store, futr = self.adopted(store, futr)
         windows = panels(self, store) if self.MULTIVARIATE else np.arange(store.n_series)[:, None]  # [W, n] series
         size = self.arguments["inference_windows_batch_size"]
-        parts = []
         for begin in range(0, len(windows), size):
-            some = windows[begin:begin + size]
-            series = some.reshape(-1)
+            series = windows[begin:begin + size].reshape(-1)
             batch = gather(store, series, store.lengths[series] - self.input_size, self.input_size, self.h)
             if self.futr_exog_list:
                 assert futr is not None
                 batch["futr_exog"][:, self.input_size:] = futr[series]
-            if self.MULTIVARIATE:
-                batch = stack_series(batch, self.n_series)
-            values = self.forecast(batch).astype(np.float64).reshape(*some.shape[:1], self.h, some.shape[1], -1)
-            parts.append(values.transpose(0, 2, 1, 3).reshape(len(series), self.h, -1))
-        found = np.concatenate(parts)
-        out = np.empty_like(found)
-        out[windows.reshape(-1)] = found
-        return out
+            yield series, stack_series(batch, self.n_series) if self.MULTIVARIATE else batch
 
     # -- frames ----------------------------------------------------------------------------------------------------
 

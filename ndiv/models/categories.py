@@ -35,7 +35,7 @@ from ..nn.embedding import Embedding
 if TYPE_CHECKING:
     from .base import BaseModel
 
-__all__ = ["HIDDEN", "CategoryTables", "check_categories", "learn", "recode", "table_width"]
+__all__ = ["HIDDEN", "CategoryTables", "check_categories", "learn", "moved", "recode", "table_width"]
 
 KINDS = ("hist", "futr", "stat")
 HIDDEN = 0.02  # share of windows, and of single values, that training hides, so that the row of unseen values is trained
@@ -193,7 +193,7 @@ def learn(model: BaseModel, store: SeriesStore, last: np.ndarray) -> dict[str, l
             if new:
                 warnings.warn(f"{type(model).__name__}: {len(new)} categories of {name!r} are new since the first fit and "
                               f"count as unseen: {', '.join(map(repr, new[:3]))}; use_init_models=True learns them",
-                              stacklevel=5)
+                              stacklevel=6)
         return model.categories
     given = model.arguments["categorical_cardinalities"] or {}
     for name, values in found.items():
@@ -218,11 +218,11 @@ def recode(model: BaseModel, store: SeriesStore, futr: np.ndarray | None = None)
                               value=name, hint="it was trained without a vocabulary: give the codes themselves, or import the "
                               "whole NeuralForecast object")
         if kind == "futr" and futr is not None:
-            new = _moved(futr[..., k], own, theirs)
+            new = moved(futr[..., k], own, theirs)
             if new is not None:
                 futr = futr.copy()
                 futr[..., k] = new
-        new = _moved(column, own, theirs)
+        new = moved(column, own, theirs)
         if new is not None:
             if kind not in changed:
                 changed[kind] = np.array(getattr(store, kind))
@@ -230,7 +230,7 @@ def recode(model: BaseModel, store: SeriesStore, futr: np.ndarray | None = None)
     return (replace(store, **changed) if changed else store), futr
 
 
-def _moved(column: np.ndarray, own: list[Any] | None, theirs: list[Any] | None) -> np.ndarray | None:
+def moved(column: np.ndarray, own: list[Any] | None, theirs: list[Any] | None) -> np.ndarray | None:
     """Codes by ``own`` of a column of codes by ``theirs`` (None: of values); None where they are the same."""
     if theirs is None:
         assert own is not None

@@ -104,7 +104,12 @@ class Module:
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> Iterator[Module]:
-        return (m for _, m in self.named_modules())
+        """This module and all below it, in the order of `named_modules`; every forecast asks, so no names are made."""
+        left: list[Module] = [self]
+        while left:
+            module = left.pop()
+            yield module
+            left.extend(reversed(module._modules.values()))
 
     def children(self) -> Iterator[Module]:
         return iter(self._modules.values())
@@ -119,7 +124,15 @@ class Module:
                     yield f"{prefix}.{name}" if prefix else name, p
 
     def parameters(self) -> Iterator[Parameter]:
-        return (p for _, p in self.named_parameters())
+        """Each Parameter once, in the order of `named_parameters`."""
+        return iter({id(p): p for m in self.modules() for p in m._parameters.values()}.values())
+
+    def named_borrowed(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, Parameter) of what this module or one below it reads and does not own: it is neither trained, saved nor
+        converted with it. Plans read its values at each run, as they do those of `named_parameters`."""
+        for prefix, child in self._modules.items():
+            for name, p in child.named_borrowed():
+                yield f"{prefix}.{name}", p
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
         for prefix, module in self.named_modules():

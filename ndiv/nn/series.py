@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from ..autograd import no_grad
 from ..autograd.ops.elementwise import sqrt, where
 from ..autograd.ops.pool import moving_average
 from ..autograd.ops.reduce import cumsum, mean, softmax, sum
-from ..autograd.ops.shape import flip, stack, transpose, unsqueeze
+from ..autograd.ops.shape import cat, expand, flip, stack, transpose, unsqueeze
 from ..errors import ConfigError, ShapeError
 from .layers import Linear, _positive
 from .module import Module, Parameter
@@ -178,4 +180,18 @@ class MixtureDecomposition(Module):
 
 
 def _trend(x: Any, kernel_size: int) -> Any:
-    return transpose(moving_average(transpose(x, 1, 2), kernel_size), 1, 2)
+    """The centred moving average of x [B, L, C] over its steps, their ends repeated."""
+    b, length, channels = x.shape
+    if channels == 1:
+        return transpose(moving_average(transpose(x, 1, 2), kernel_size), 1, 2)
+    # channels stay next to each other: windows of 1, 2, 4, ... steps by doubling, and of those the ones that make up the kernel
+    side = (kernel_size - 1) // 2
+    sums = cat([expand(x[:, :1], (b, side, channels)), x, expand(x[:, -1:], (b, kernel_size - 1 - side, channels))], dim=1)
+    parts, width, start = [], 1, 0
+    while True:
+        if kernel_size & width:
+            parts.append(sums[:, start:start + length])
+            start += width
+        if 2 * width > kernel_size:
+            return reduce(add, parts) * (1.0 / kernel_size)
+        sums, width = sums[:, :-width] + sums[:, width:], 2 * width

@@ -58,7 +58,7 @@ class Compiled:
     def __call__(self, *args: Any) -> Any:
         leaves, spec = flatten(args)
         arrays = [a.data if isinstance(a, Tensor) else a for _, a in leaves]
-        key = (spec, tuple((a.shape, a.dtype) for a in arrays), self.guard())
+        key = self.key(spec, arrays)
         entry = self.cache.get(key)
         if entry is None:
             if self.made >= PATIENCE or self.is_early(key):
@@ -68,6 +68,20 @@ class Compiled:
             self.cache.move_to_end(key)
         executable, traced = entry
         return unflatten(traced.out_spec, [Tensor(a) for a in executable(arrays)])
+
+    def ready(self, *args: Any) -> Executable | None:
+        """The executable for such arguments where one has been made; it takes their arrays in order, and gives the results'."""
+        leaves, spec = flatten(args)
+        arrays = [a.data if isinstance(a, Tensor) else a for _, a in leaves]
+        key = self.key(spec, arrays)
+        if key not in self.cache:
+            return None
+        self.cache.move_to_end(key)
+        return self.cache[key][0]
+
+    def key(self, spec: Any, arrays: list[Any]) -> Any:
+        """The guards of a call."""
+        return spec, tuple((a.shape, a.dtype) for a in arrays), self.guard()
 
     def is_early(self, key: Any) -> bool:
         """Whether this call comes before the one that a plan is made for; counts it."""
@@ -83,7 +97,8 @@ class Compiled:
         """Trace, lower and check; the new entry."""
         names = self.names() if self.names is not None else _names_of(self.owner)
         traced = trace(self.f, args, self.__name__, names)
-        executable = Executable(narrow(traced.program), traced.tensors, traced.streams, memory=self.memory, draws=traced.draws)
+        executable = Executable(narrow(traced.program), traced.tensors, traced.streams, memory=self.memory, draws=traced.draws,
+                                hosted=traced.hosted)
         agree(executable, traced)
         self.cache[key] = entry = (executable, traced)
         self.made += 1
@@ -96,10 +111,10 @@ class Compiled:
 
 
 def _names_of(owner: Any) -> dict[int, str]:
-    """Names of a module's parameters and buffers, by id."""
+    """Names of a module's parameters and buffers and of what it borrows, by id."""
     if not hasattr(owner, "named_parameters"):
         return {}
-    return {id(t): name for name, t in [*owner.named_parameters(), *owner.named_buffers()]}
+    return {id(t): name for name, t in [*owner.named_parameters(), *owner.named_buffers(), *owner.named_borrowed()]}
 
 
 def agree(executable: Executable, traced: Traced, tolerance: float = 1e-3) -> None:

@@ -24,6 +24,7 @@ from .passes import run_passes
 from .passes.recompute import recompute
 from .passes.select import RNG
 from .plan import Plan
+from .trace import Hosted
 
 __all__ = ["Executable", "engine_of"]
 
@@ -48,11 +49,12 @@ class Executable:
     plan      what runs; ``engine`` says by whom: "native" or "numpy"
     memory    the most bytes that temporaries may take; more than that are computed again (`passes.recompute`)
     draws     inputs that are drawn before each run: name -> (function of a generator, its stream)
+    hosted    inputs that Python makes of others before each run, see `trace.Hosted`
     """
 
     def __init__(self, program: Program, tensors: dict[str, Any] | None = None, streams: int = 0,
                  engine: str | None = None, passes: Iterable[str] | None = None, memory: int | None = None,
-                 draws: dict[str, Any] | None = None) -> None:
+                 draws: dict[str, Any] | None = None, hosted: Sequence[Hosted] = ()) -> None:
         self.source = program
         self.program = run_passes(program, passes)
         if memory is not None:
@@ -62,7 +64,10 @@ class Executable:
         self.streams = streams
         slots = self.plan.slots
         drawn = draws or {}
-        self.inputs = [i for i in self.plan.slots_of("input") if slots[i].name != RNG and slots[i].name not in drawn]
+        self.hosted = list(hosted)
+        other = {RNG, *drawn, *(name for h in self.hosted for name in h.names)}
+        self.inputs = [i for i in self.plan.slots_of("input") if slots[i].name not in other]
+        self.made = {slots[i].name: i for i in self.plan.slots_of("input") if slots[i].name in other}
         self.draws = [(i, *drawn[slots[i].name]) for i in self.plan.slots_of("input") if slots[i].name in drawn]
         self.rng = [i for i in self.plan.slots_of("input") if slots[i].name == RNG]
         self.outputs = [(i, slots[i].shape, slots[i].dtype) for i in self.plan.slots_of("output")]
@@ -112,6 +117,13 @@ class Executable:
                 raise ShapeError(f"{self.program.name}: {name} is {a.dtype}{list(a.shape)}, and the plan was made for "
                                  f"{dtype}{list(shape)}", value=a.shape, hint="compile again for other shapes")
             slots[i] = a if a.flags.c_contiguous else np.ascontiguousarray(a)
+        if self.hosted:
+            known = {name: a for (_, _, _, name), a in zip(self.expected, arrays, strict=True)}
+            for h in self.hosted:
+                made = h(known)
+                known.update(made)
+                for name in made.keys() & self.made.keys():
+                    slots[self.made[name]] = np.ascontiguousarray(made[name])
         if self.streams or self.rng:
             key, stream = random.get_state()
             for i in self.rng:

@@ -70,9 +70,17 @@ def export(model: Any, path: Any, batch_size: int = 1) -> None:
         names = [v.name for v in traced.program.updates]
         raise TraceBreak(f"the forecast of {type(model).__name__} writes {', '.join(names)}, and a model file keeps no state",
                          value=names, hint="write buffers only while self.training, or run the model itself")
+    made: dict[str, np.ndarray] = {}
+    for h in traced.hosted:
+        if h.before.inputs:
+            raise TraceBreak(f"the forecast of {type(model).__name__} calls Python on its input, and a model file holds none",
+                             value=getattr(h.function, "__qualname__", ""), hint="save the model itself, and forecast with it")
+        made.update(h({}))
     program = narrow(traced.program)
     weights = {v: np.array(traced.tensors[v.name].data, order="C") for v in program.states}
-    program = program.replace(states=[], consts={**weights, **program.consts})
+    weights.update((v, made[v.name]) for v in program.inputs if v.name in made)
+    program = program.replace(inputs=[v for v in program.inputs if v.name not in made], states=[],
+                              consts={**weights, **program.consts})
     executable = Executable(program)
     agree(executable, traced)
     write(path, executable, {"name": model.alias or type(model).__name__, "config": model.config(), "h": model.h,

@@ -15,6 +15,7 @@ one of few sizes, at most a quarter more (and one window to two), so that batche
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,18 @@ class ForwardPlans:
             kind = type(self.model).__name__
             warnings.warn(f"{kind}.{name} runs op by op, which is slower: {cause}", stacklevel=4)
             return arrays_of(f(batch))
+
+    def held(self, name: str, batch: dict[str, Any]) -> Callable[[dict[str, Any]], list[np.ndarray]]:
+        """The method for many batches of these shapes and these keys in this order, for a method that gives a tuple of arrays:
+        what tells whether a plan fits is looked at now and not at each call, so that nothing may change meanwhile."""
+        for _ in range(2):
+            compiled = None if name in self.reasons or not self.is_plain(batch) else self.functions.get((name, 0))
+            executable = None if compiled is None else compiled.ready(batch)
+            if executable is not None:
+                return lambda b: executable([*b.values()])
+            self(name, batch)  # makes the plan, or a warning says why there is none
+        f = getattr(self.model, name)
+        return lambda b: list(arrays_of(f(b)))
 
     def filled(self, batch: dict[str, Any], more: int) -> dict[str, Any]:
         """The batch with its last row so many times more; static covariates of a multivariate model have no rows."""

@@ -45,7 +45,8 @@ class View:
             model.eval()
             names = _names_of(model)
             traced = trace(model.forward, (batch,), f"{type(model).__name__}.forward", names)
-            self.executable = Executable(narrow(traced.program), traced.tensors, traced.streams, draws=traced.draws)
+            self.executable = Executable(narrow(traced.program), traced.tensors, traced.streams, draws=traced.draws,
+                                         hosted=traced.hosted)
 
     def summary(self) -> str:
         """One line for each stage."""

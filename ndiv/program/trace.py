@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import random
 from ..autograd import Tape, Tensor
+from ..autograd.host import hosted_by
 from ..autograd.primitive import REGISTRY
 from ..autograd.tape import Node, apply, no_grad, stopped
 from ..autograd.tape import trace as record_all
@@ -25,7 +26,7 @@ from ..errors import TraceBreak
 from .ir import Eqn, Program, Value, array_hash
 from .tree import flatten, unflatten
 
-__all__ = ["Traced", "other_data", "program_of", "replay", "same_program", "trace"]
+__all__ = ["Hosted", "Traced", "other_data", "program_of", "replay", "same_program", "trace"]
 
 _NDIV_INTERNAL = True
 tensor_module: Any = importlib.import_module("ndiv.autograd.tensor")  # the name in the package is the function
@@ -42,6 +43,7 @@ class Traced:
              made of the program
     streams  random streams that one run uses
     draws    inputs that no argument brings, by name: (function of a generator, its stream), see `ndiv.random.draw`
+    hosted   inputs that Python makes of others, see `ndiv.autograd.host`
     """
 
     program: Program
@@ -52,6 +54,7 @@ class Traced:
     second: tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]
     streams: int = 0
     draws: dict[str, tuple[Callable[..., np.ndarray], int]] = field(default_factory=dict)
+    hosted: list[Hosted] = field(default_factory=list)
 
 
 def trace(f: Callable[..., Any], args: tuple[Any, ...], name: str = "", names: dict[int, str] | None = None) -> Traced:
@@ -76,7 +79,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], name: str = "", names: d
     if first.spec != second.spec or first.streams != second.streams:
         raise TraceBreak("the structure of the results depends on the data", value=str(second.spec))
     return Traced(first.program, spec, first.spec, first.tensors, first_data, (other, second.results, second.updates),
-                  first.streams, first.draws)
+                  first.streams, first.draws, first.hosted)
 
 
 @dataclass
@@ -88,6 +91,26 @@ class _Run:
     updates: dict[str, np.ndarray]
     streams: int
     draws: dict[str, tuple[Callable[..., np.ndarray], int]]
+    hosted: list[Hosted]
+
+
+@dataclass
+class Hosted:
+    """Inputs ``names`` of a program: what ``function`` returns for the results of ``before``, a program of the inputs that come
+    before them and of states (``tensors``)."""
+
+    names: list[str]
+    function: Callable[..., tuple[np.ndarray, ...]]
+    before: Program
+    tensors: dict[str, Any]
+
+    def __call__(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs by name, for the inputs before them by name. As op by op, so that texts about them are the same."""
+        p = self.before
+        known: dict[Value, Any] = {**{v: arrays[v.name] for v in p.inputs}, **{v: self.tensors[v.name].data for v in p.states},
+                                   **p.consts}
+        replay(p.eqns, known)
+        return dict(zip(self.names, self.function(*[known[v] for v in p.outputs]), strict=True))
 
 
 class BufferState:
@@ -175,6 +198,24 @@ def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndar
         mine.add(id(drawn[path]))
         return drawn[path]
 
+    made: dict[str, Tensor] = {}
+    hosted: list[Hosted] = []
+
+    def host(function: Callable[..., tuple[np.ndarray, ...]], sources: Sequence[Any]) -> tuple[Tensor, ...]:
+        given = [*zip(paths, inputs, strict=True), *drawn.items(), *made.items()]
+        before, held = program_of(name, given, list(sources), states.names)
+        read_from = {v.name for v in before.outputs} | {v.name for e in before.eqns for v in e.reads()}
+        if any("stream" in e.attrs for e in before.eqns) or read_from & set(drawn):
+            raise TraceBreak("Python that is called in a function that is being compiled depends on random numbers",
+                             hint="give `host` what comes before dropout and what is drawn")
+        before.inputs = [v for v in before.inputs if v.name in read_from]
+        results = [Tensor(a) for a in function(*[t.data if isinstance(t, Tensor) else t for t in sources])]
+        new = [f"hosted{len(made) + k}" for k in range(len(results))]
+        made.update(zip(new, results, strict=True))
+        mine.update(map(id, results))
+        hosted.append(Hosted(new, function, before, {k: states.holders.get(id(t), t) for k, t in held.items()}))
+        return tuple(results)
+
     def read(t: Tensor) -> None:
         if random.is_traced() and (t.node is not None or id(t) in mine):  # other threads read what they like
             raise TraceBreak("a function that is being compiled reads the value of a tensor", value=t.shape,
@@ -183,20 +224,21 @@ def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndar
     outer = tensor_module.on_read, tensor_module.on_write, module_module.on_buffer
     tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = read, states.write, states.buffer
     try:
-        with random.traced(draw), record_all(), np.errstate(all="ignore"):
+        with random.traced(draw), hosted_by(host), record_all(), np.errstate(all="ignore"):
             results = f(*unflatten(spec, inputs))
             streams = random.get_state()[1]
         found, out_spec = flatten(results)
         outs = [t for _, t in found]
         updates = states.updates()
-        program, tensors = program_of(name, [*zip(paths, inputs, strict=True), *drawn.items()], outs, states.names, updates)
+        program, tensors = program_of(name, [*zip(paths, inputs, strict=True), *drawn.items(), *made.items()], outs,
+                                      states.names, updates)
         new = {v.name: t.data for v, (_, t) in zip(program.updates, updates, strict=True)}
         values = [np.asarray(t.data if isinstance(t, Tensor) else t) for t in outs]
     finally:
         tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = outer
         states.restore()
     holders = {k: states.holders.get(id(t), t) for k, t in tensors.items()}
-    return _Run(program, out_spec, holders, values, new, streams, draws)
+    return _Run(program, out_spec, holders, values, new, streams, draws, hosted)
 
 
 def program_of(name: str, inputs: Iterable[tuple[str, Tensor]], outputs: Iterable[Any], names: dict[int, str] | None = None,

@@ -45,7 +45,7 @@ class _Step:
     def __call__(self, arrays: list[np.ndarray]) -> tuple[float, float]:
         """(loss, global norm) of one step. A small step takes microseconds, so everything but the batch is bound once."""
         e = self.executable
-        if e.engine != "native" or e.streams:
+        if e.engine != "native" or e.streams or e.hosted:
             loss, control = e([*arrays, *self.hyper])
             return float(loss), float(control[0])
         if self.results is None:
@@ -160,7 +160,7 @@ class TrainStep:
     def make(self, batch: dict[str, Any]) -> _Step:
         """Trace, differentiate, add the update, lower."""
         traced, program, gradients = self.differentiated(self.model.compute_loss, batch)
-        return self.updating(program, program.outputs[0], gradients, traced.tensors, traced.streams, traced.draws)
+        return self.updating(program, program.outputs[0], gradients, traced.tensors, traced)
 
     def part(self, batch: dict[str, Any], share: float) -> _Part:
         """Trace, differentiate, add the gradients to the sums, lower."""
@@ -170,7 +170,7 @@ class TrainStep:
             self.sums.setdefault(name, np.zeros_like(params[name].data))
         tensors = {**traced.tensors, **{f"{n}.sum": _Entry(self.sums, n) for n in gradients}}
         whole = add_to_sums(program, program.outputs[0], gradients)
-        return _Part(Executable(whole, tensors, traced.streams, memory=self.memory, draws=traced.draws), list(gradients))
+        return _Part(Executable(whole, tensors, memory=self.memory, **_brought(traced)), list(gradients))
 
     def update(self, named: set[str]) -> _Step:
         """The end of a step of several batches: norm, clipping, and the update by the sums."""
@@ -199,8 +199,8 @@ class TrainStep:
         program = narrow(program)
         return traced, program, dict(zip(found, program.outputs[1:], strict=True))
 
-    def updating(self, program: Program, loss: Value, gradients: dict[str, Value], known: dict[str, Any], streams: int = 0,
-                 draws: dict[str, Any] | None = None) -> _Step:
+    def updating(self, program: Program, loss: Value, gradients: dict[str, Value], known: dict[str, Any],
+                 traced: Traced | None = None) -> _Step:
         """The step that a program of gradients becomes with the update after it. ``known``: its states by name."""
         model, optimizer = self.model, self.model.optimizer
         groups, positions = self.groups(_names_of(model), gradients)
@@ -213,7 +213,7 @@ class TrainStep:
                         state.setdefault(kind, np.zeros_like(p.data))
                         tensors[f"{name}.{kind}"] = _Entry(state, kind)
         whole = add_update(program, loss, gradients, groups, model.arguments["gradient_clip_val"])
-        executable = Executable(whole, tensors, streams, memory=self.memory, draws=draws)
+        executable = Executable(whole, tensors, memory=self.memory, **_brought(traced))
         return _Step(executable, [np.zeros(g.numbers) for g in groups],
                      list(zip(optimizer.param_groups, positions, strict=True)))
 
@@ -237,6 +237,11 @@ class TrainStep:
                                     [names[id(optimizer.params[i])] for i in places]))
             positions.append(places)
         return groups, positions
+
+
+def _brought(traced: Traced | None) -> dict[str, Any]:
+    """What an executable has to know of inputs that no batch brings."""
+    return {} if traced is None else {"streams": traced.streams, "draws": traced.draws, "hosted": traced.hosted}
 
 
 def _shapes(batch: dict[str, np.ndarray]) -> tuple[Any, ...]:

@@ -1,9 +1,10 @@
 """``ndiv show``: every view of every model says something that can be acted on; bad input is one line and status 2."""
 
+import json
 import re
 
 import pytest
-from small import sampled
+from small import LIGHT, sampled
 
 from ndiv.cli import main
 from ndiv.models import list_models
@@ -19,7 +20,7 @@ def show(capsys, *args):
 @pytest.mark.parametrize("name, view, train", sampled(list_models(), VIEWS, [False, True]))
 def test_each_view_of_each_model(name, view, train, capsys):
     small = ["--h", "4", "--input-size", "16", *(["--train", "--batch", "3"] if train else [])]
-    status, out = show(capsys, name, f"--{view}", *small)
+    status, out = show(capsys, name, f"--{view}", *small, "--set", json.dumps(LIGHT.get(name, {})))
     assert status == 0 and re.search(VIEWS[view], out.out, re.MULTILINE), out
     assert re.search(r"\w+\.py:\d+", out.out), "no source line"
 

@@ -173,7 +173,7 @@ def test_seeds_and_the_company_of_a_series():
 def test_many_series_run_in_parts(monkeypatch):
     m, data = make(**EXOG), batch(exog=True)
     whole, paths = m.forecast(data), m.simulate(data)
-    monkeypatch.setattr("ndiv.models.probabilistic.deepar._ROWS", 41)  # two series of 20 paths at once
+    monkeypatch.setattr("ndiv.models.probabilistic.paths._ROWS", 41)  # two series of 20 paths at once
     np.testing.assert_allclose(m.forecast(data), whole, rtol=2e-5, atol=1e-5)
     np.testing.assert_allclose(m.simulate(data), paths, rtol=2e-5, atol=1e-5)
 

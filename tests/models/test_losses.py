@@ -25,6 +25,8 @@ CASES = {
     "function": lambda: lambda y_hat, y: ndiv.softplus((y_hat - y) * 2.0) - (y_hat - y),
 }
 
+RATES = {"TFT": 3e-3}  # at 1e-2 its loss falls too, with leaps on the way (TukeyLoss: 0.85, 0.57 after 60 steps, 0.91 after 66)
+
 
 def batch():
     return {"insample_y": COUNTS[:, :L], "insample_mask": np.ones_like(COUNTS[:, :L]), "outsample_y": COUNTS[:, L:],
@@ -34,7 +36,7 @@ def batch():
 @pytest.mark.parametrize("name, case", sampled(list_models(), CASES, every=5))
 def test_training_and_forecast(name, case):
     scaler = "standard" if case not in ("MAPE", "SMAPE") else "identity"
-    m = get_model(name)(h=H, input_size=L, loss=CASES[case](), scaler_type=scaler, learning_rate=1e-2, gradient_clip_val=10.0,
+    m = get_model(name)(h=H, input_size=L, loss=CASES[case](), scaler_type=scaler, learning_rate=RATES.get(name, 1e-2), gradient_clip_val=10.0,
                         **small(name))
     data = batch()
     if case == "MASE":

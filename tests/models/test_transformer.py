@@ -94,7 +94,7 @@ def test_dropout_is_for_training():
     np.testing.assert_array_equal(m.forward(data).numpy(), m.forward(data).numpy())
 
 
-@pytest.mark.parametrize("name", ["Transformer", "Informer"])
+@pytest.mark.parametrize("name", ["Transformer", "Informer", "Autoformer", "FEDformer"])
 @pytest.mark.parametrize(("options", "text"), [
     *(({key: bad}, f"{key} must be") for key in ("hidden_size", "n_head", "conv_hidden_size", "encoder_layers", "decoder_layers")
       for bad in (0, -1, 2.0, True)),

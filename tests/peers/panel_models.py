@@ -17,16 +17,24 @@ FIGURES = {  # case: model, options, loss
     "tsmixer-quantiles": ("TSMixer", {"n_block": 1, "ff_dim": 3, "revin": True}, "quantiles"),
     "itransformer": ("iTransformer", {"hidden_size": 6, "n_heads": 2, "d_ff": 5, "futr_exog_list": FUTR}, "quantiles"),
     "itransformer-plain": ("iTransformer", {"hidden_size": 4, "n_heads": 1, "e_layers": 1, "d_ff": 3, "use_norm": False}, "normal"),
+    "stemgnn": ("StemGNN", {"input_size": 3, "multi_layer": 1}, "quantiles"),
+    "stemgnn-wide": ("StemGNN", {"input_size": 2, "multi_layer": 2, "leaky_rate": 0.5}, "point"),
 }
 
 
-def batch(seed: int = 0) -> dict[str, np.ndarray]:
-    """Windows of N series with every kind of covariate, and some values missing."""
-    draw = np.random.default_rng(seed)
-    mask = (draw.uniform(size=(B, L, N)) > 0.15).astype(np.float32)
-    numbers = {"insample_y": (draw.normal(size=(B, L, N)) * 2 + np.arange(N)) * mask,
-               "hist_exog": draw.normal(size=(B, len(HIST), L, N)), "futr_exog": draw.normal(size=(B, len(FUTR), L + H, N)),
-               "stat_exog": draw.normal(size=(N, len(STAT)))}
+def sizes(options: dict) -> dict[str, int]:
+    """h, input_size and n_series: those above unless the configuration has its own."""
+    return {"h": H, "input_size": L, "n_series": N, **{k: v for k, v in options.items() if k in ("h", "input_size", "n_series")}}
+
+
+def batch(seed: int = 0, h: int = H, input_size: int = L, n_series: int = N) -> dict[str, np.ndarray]:
+    """Windows of several series with every kind of covariate, and some values missing."""
+    draw, shape = np.random.default_rng(seed), (B, input_size, n_series)
+    mask = (draw.uniform(size=shape) > 0.15).astype(np.float32)
+    numbers = {"insample_y": (draw.normal(size=shape) * 2 + np.arange(n_series)) * mask,
+               "hist_exog": draw.normal(size=(B, len(HIST), input_size, n_series)),
+               "futr_exog": draw.normal(size=(B, len(FUTR), input_size + h, n_series)),
+               "stat_exog": draw.normal(size=(n_series, len(STAT)))}
     return {"insample_mask": mask, **{k: v.astype(np.float32) for k, v in numbers.items()}}
 
 
@@ -41,8 +49,7 @@ def peer(name: str, options: dict, loss: str, data: dict[str, np.ndarray], train
     import torch
 
     torch.manual_seed(seed)
-    model = getattr(peers, name)(h=H, input_size=L, n_series=N, max_steps=1, loss=loss_of("neuralforecast.losses.pytorch", loss),
-                                 **options)
+    model = getattr(peers, name)(max_steps=1, loss=loss_of("neuralforecast.losses.pytorch", loss), **{**options, **sizes(options)})
     with torch.no_grad():
         for key, value in model.state_dict().items():
             if "norm" in key and value.is_floating_point():
@@ -66,20 +73,21 @@ def ours(name: str, options: dict, loss: str):
     """ndiv's model of the same configuration."""
     from ndiv.models import get_model
 
-    return get_model(name)(h=H, input_size=L, n_series=N, variant="compat", loss=loss_of("ndiv.losses", loss), **options)
+    return get_model(name)(variant="compat", loss=loss_of("ndiv.losses", loss), **{**options, **sizes(options)})
 
 
 def same(name: str, options: dict, loss: str, seed: int, train: bool = False) -> None:
     """Forecasts within 2e-5 of the largest element, gradients of a random projection within 1e-4."""
     convert = importlib.import_module(f"ndiv.interop.peers.{name.lower()}").convert
-    data = batch(seed)
+    size = sizes(options)
+    data = batch(seed, **size)
     state, expected, projection, gradients = peer(name, options, loss, data, train, seed)
     model = ours(name, options, loss)
     taken = convert(state, model)
     model.load_state_dict(taken)
     assert set(taken) == set(model.state_dict())
     out = model.train(train).forward(data)
-    assert out.shape == expected.shape == (B, H, N * model.n_out)
+    assert out.shape == expected.shape == (B, size["h"], size["n_series"] * model.n_out)
     assert np.abs(out.numpy() - expected).max() <= 2e-5 * np.abs(expected).max()
     (out * projection).sum().backward()
     wanted = convert(gradients, model)

@@ -99,6 +99,21 @@ def test_models_of_other_names_and_samples(tmp_path):
     assert [type(m).__name__ for m in from_neuralforecast(nf).models] == ["Transformer", "Transformer", "Informer"]
 
 
+def test_decomposition_models(tmp_path):
+    """FEDformer's modes come from the model, and from the seed where it was saved."""
+    common = {"conv_hidden_size": 4, "futr_exog_list": ["trend"], "MovingAvg_window": 3, "scaler_type": "robust", **QUIET}
+    nf = fitted([peers.Autoformer(H, L, hidden_size=4, n_head=2, **common),
+                 peers.FEDformer(H, L, hidden_size=8, modes=2, random_seed=5, encoder_layers=2, **common)])
+    agree(nf, tmp_path)
+
+
+def test_models_whose_forecasts_depend_on_their_company(tmp_path):
+    """TimesNet folds by the mean spectrum of a batch; of StemGNN, the graph is the mean over the windows."""
+    nf = fitted([peers.TimesNet(H, L, hidden_size=4, conv_hidden_size=3, top_k=2, num_kernels=2, futr_exog_list=["trend"], **QUIET),
+                 peers.StemGNN(H, L, 2, multi_layer=1, **QUIET)])
+    agree(nf, tmp_path)
+
+
 POINT = {
     "RMSE": {}, "MAPE": {}, "SMAPE": {}, "HuberLoss": {"delta": 2.0}, "TukeyLoss": {"c": 3.0, "normalize": False},
     "QuantileLoss": {"q": 0.3}, "HuberQLoss": {"q": 0.3, "delta": 0.5}, "MQLoss": {"quantiles": [0.1, 0.5, 0.7]},

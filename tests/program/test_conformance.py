@@ -208,7 +208,23 @@ def f32(*shape):
 def test_embedding_indices_are_data():
     table = ndiv.nn.Parameter(f32(7, 3))
     plan = both(lambda index: ndiv.tanh(ndiv.embedding(index, table)), (np.array([[0, 6], [3, 3]]),), (np.array([[5, 1], [2, 0]]),))
-    assert any(i.op == "gather" for i in plan.plan.instructions)
+    assert _picking(plan) == ["take"]  # rows are copied whole
+
+
+def _picking(plan):
+    return [i.op for i in plan.plan.instructions if i.op in ("take", "take_add", "gather", "scatter_add")]
+
+
+@pytest.mark.parametrize(("whole", "expected"), [(True, ["take", "take_add"]), (False, ["gather", "scatter_add"])])
+def test_rows_are_picked_whole_where_the_index_repeats(whole, expected):
+    """Also by numbers that follow from other data, and in the gradient; an index of its own for each element is not that."""
+    def loss(table, x):
+        index = ndiv.topk(x, 2, 1)[1].reshape((-1, 1)).expand((6, 4))
+        y = ndiv.gather(table, 0, index if whole else index + np.array([0, 1, 0, 1]))
+        return (y * y * np.arange(24.0, dtype=np.float32).reshape(6, 4)).sum()
+
+    plan = both(ndiv.value_and_grad(loss), (f32(6, 4), f32(3, 5)), (f32(6, 4), f32(3, 5)))
+    assert _picking(plan) == expected
 
 
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import sampled
+from small import LIGHT, sampled
 
 from ndiv.models import get_model, list_models
 from ndiv.program.memory import ALIGN, Buffer, place
@@ -53,7 +53,7 @@ def test_members_share_the_place_of_their_leader():
 def test_every_model_is_within_a_tenth_of_the_bound(name, options, train):
     one = 2 if train and name == "DeepNPTS" else 1  # batch normalization learns nothing from one window
     for size, length in ((one, 24), (7, 48)):
-        model = get_model(name)(h=12, input_size=length, **options)
+        model = get_model(name)(h=12, input_size=length, **LIGHT.get(name, {}), **options)
         rng = np.random.default_rng(0)
         batch = {"insample_y": rng.standard_normal((size, length, 1)).astype(np.float32),
                  "outsample_y": rng.standard_normal((size, 12, 1)).astype(np.float32)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import sampled
+from small import LIGHT, sampled
 
 import ndiv
 from ndiv.errors import FeatureError, FileError, HorizonError, ShapeError, TraceBreak
@@ -40,7 +40,7 @@ def test_changed_bytes_are_refused(change):
 @pytest.mark.parametrize("name, options, engine", sampled(list_models(), [
     {}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}], ENGINES))
 def test_an_exported_model_forecasts_what_the_model_does(name, options, engine, tmp_path):
-    m = get_model(name)(h=4, input_size=16, **{"loss": "MAE", **options})
+    m = get_model(name)(h=4, input_size=16, **{"loss": "MAE", **LIGHT.get(name, {}), **options})
     m.export(tmp_path / "m.ndiv", batch_size=2)
     f = ndiv.load(tmp_path / "m.ndiv") if engine == ndiv.info()["backend"] else files.read(tmp_path / "m.ndiv", engine)
     y = np.random.default_rng(0).normal(5, 2, (5, 16, 1)).astype(F)

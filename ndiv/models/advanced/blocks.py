@@ -208,6 +208,10 @@ class ResidualStacks(BaseModel):
             parts.append(forecast)
         return parts
 
+    def part_names(self, batch: Batch) -> list[str]:
+        """Of each part of `blockwise` after the level, the name that `decompose` gives it: its stack's."""
+        return self.stack_names
+
     def forward(self, batch: Batch) -> Any:
         total, *rest = self.blockwise(batch)
         for part in rest:
@@ -244,7 +248,8 @@ class ResidualStacks(BaseModel):
         from ...program.forward import arrays_of
 
         scaled, loc, scale = self.scale(batch)
-        parts = self.blockwise(scaled)
+        parts, names = self.blockwise(scaled), self.part_names(scaled)
+        levels = len(parts) - len(names)
 
         def columns(numbers: Any) -> np.ndarray:
             numbers = self._unaffine(numbers)
@@ -256,15 +261,15 @@ class ResidualStacks(BaseModel):
             return np.asarray(arrays_of(out)).reshape(len(out), self.h, -1)
 
         total = parts[-1] * 0.0  # [B, h, outputs]
-        for part in parts[:len(parts) - len(self.blocks)]:
+        for part in parts[:levels]:
             total = total + part
         before = columns(total)
         found = {"level": before}
-        for k, part in enumerate(parts[len(parts) - len(self.blocks):]):
+        for k, part in enumerate(parts[levels:]):
             total = total + part
             after = columns(total)
-            stack = self.stack_names[k]
-            name = stack if by == "stack" else f"{stack}, block {self.stack_names[:k].count(stack) + 1}"
+            stack = names[k]
+            name = stack if by == "stack" else f"{stack}, block {names[:k].count(stack) + 1}"
             found[name] = found.get(name, 0.0) + (after - before)
             before = after
         return found

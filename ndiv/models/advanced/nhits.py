@@ -109,14 +109,15 @@ class NHITS(ResidualStacks):
                  pooling_mode: str = "MaxPool1d", interpolation_mode: str = "linear", dropout_prob_theta: float = 0.0,
                  activation: str = "ReLU", **common: Unpack[CommonArguments]) -> None:
         super().__init__()
-        check_stacks("NHITS", stack_types, ("identity",), n_blocks=n_blocks, n_pool_kernel_size=n_pool_kernel_size,
+        name = type(self).__name__
+        check_stacks(name, stack_types, ("identity",), n_blocks=n_blocks, n_pool_kernel_size=n_pool_kernel_size,
                      n_freq_downsample=n_freq_downsample)
-        check_units("NHITS", mlp_units)
+        check_units(name, mlp_units)
         if pooling_mode not in POOLING:
-            raise ConfigError(f"NHITS: unknown pooling_mode {pooling_mode!r}", value=pooling_mode,
+            raise ConfigError(f"{name}: unknown pooling_mode {pooling_mode!r}", value=pooling_mode,
                               hint=closest(pooling_mode, POOLING))
         if interpolation_mode not in INTERPOLATION:
-            raise ConfigError(f"NHITS: unknown interpolation_mode {interpolation_mode!r}", value=interpolation_mode,
+            raise ConfigError(f"{name}: unknown interpolation_mode {interpolation_mode!r}", value=interpolation_mode,
                               hint=closest(interpolation_mode, INTERPOLATION))
         self.pool, self.mode, self.dropout_prob_theta = POOLING[pooling_mode], interpolation_mode, dropout_prob_theta
         act = activation_op(activation)

@@ -27,15 +27,13 @@ The paper draws windows of series with a large nu more often; here the loader dr
 from __future__ import annotations
 
 import copy
-import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import losses, random
-from ...autograd import Tensor, no_grad
+from ... import losses
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, ShapeError
 from ...losses.distributions import NegativeBinomial, Normal, StudentT
@@ -43,7 +41,8 @@ from ...losses.distributions.negative_binomial import count_and_probability
 from ...nn import LSTM, Linear, ModuleList
 from ...nn import activation as activation_op
 from ..arguments import check_count
-from ..base import BaseModel, Batch
+from ..base import Batch
+from .paths import PathModel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,11 +51,9 @@ if TYPE_CHECKING:
 
 _cat, _expand, _where, _softplus = (FUNCTIONS[n] for n in ("cat", "expand", "where", "softplus"))
 _FLOOR = 1e-3  # of a width, in units of nu
-_ROWS = 4096  # of paths that run side by side: their states stay in cache
-_DRAWS = 1 << 32  # streams between two windows; those of initial weights and dropout lie below
 
 
-class DeepAR(BaseModel):
+class DeepAR(PathModel):
     """DeepAR. Without a loss it is Student's t; DistributionLoss("Normal") and ("NegativeBinomial") are the paper's.
 
     h_train                 steps of the horizon whose likelihood is trained (compat; paper trains window and horizon)
@@ -326,61 +323,7 @@ class DeepAR(BaseModel):
         y_hat, _, scale = self._numbers(batch)
         return self.loss.forecast(y_hat) * scale[..., None]
 
-    def _forecast(self, batch: Batch, after: int) -> np.ndarray:
-        """[B, h, n, columns]; in ``paper`` mean and quantiles of paths. The random numbers of a series follow from its
-        window, so that its forecast does not depend on which others are in the batch."""
-        loss: Any = self.loss
-        if not self.sampled or random.is_traced():
-            return super()._forecast(batch, after)
-        paths = self._paths(batch, self.trajectory_samples, self.random_seed, False)
-        # Weibull's positions: a new path is below the k-th of n with probability k / (n + 1)
-        quantiles = np.quantile(paths, loss.quantiles, axis=1, method="weibull")  # [Q, B, h]
-        found = [paths.mean(axis=1, dtype=np.float64)[..., None], np.moveaxis(quantiles, 0, -1)]
-        if loss.return_params:  # those that the means before give
-            found.append(super()._forecast(batch, after)[:, :, 0][..., 1 + len(loss.quantiles):])
-        return np.concatenate(found, axis=-1).astype(paths.dtype)[:, :, None]
-
-    def simulate(self, batch: Batch, n_paths: int | None = None, seed: int | None = None) -> np.ndarray:
-        """Paths drawn from the model, [B, n_paths, h], in the units of the data.
-
-        batch as for `forecast`; n_paths is trajectory_samples where it is not given, seed random_seed. The same seed
-        gives the same paths; paths and series are independent of each other, given the windows. Both variants sample.
-
-        Raises `ConfigError` (E0010) where the loss is no distribution, or n_paths not positive.
-
-        >>> import numpy as np
-        >>> m = DeepAR(h=4, input_size=8, lstm_hidden_size=8)
-        >>> paths = m.simulate({"insample_y": np.ones((2, 8, 1), np.float32)}, n_paths=5, seed=3)
-        >>> paths.shape, bool((paths == m.simulate({"insample_y": np.ones((2, 8, 1), np.float32)}, 5, 3)).all())
-        ((2, 5, 4), True)
-        """
-        n = self.trajectory_samples if n_paths is None else n_paths
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise ConfigError(f"DeepAR: n_paths must be a whole number of at least 1, not {n!r}", value=n,
-                              hint="100 is common")
-        if not self.loss.is_distribution_output:
-            raise ConfigError(f"DeepAR: {self.loss!r} is no distribution, so there is nothing to draw from",
-                              value=self.loss, hint="give loss=DistributionLoss('StudentT')")
-        return self._paths(batch, int(n), self.random_seed if seed is None else seed, True)
-
-    def _paths(self, batch: Batch, n: int, seed: int, independent: bool) -> np.ndarray:
-        """[B, n, h]. Streams follow from seed, window, step, and where equal windows shall be independent, the row."""
-        keys = ("insample_y", "insample_mask", "hist_exog", "futr_exog", "stat_exog")
-        given = {k: batch[k] for k in keys if batch.get(k) is not None}
-        rows, at_once = len(given["insample_y"]), max(1, _ROWS // n)
-        streams = _streams(given["insample_y"], given.get("insample_mask"), independent)
-        was = self.training
-        self.eval()
-        try:
-            with no_grad():
-                return np.concatenate([
-                    self._some_paths({k: v[b:b + at_once] for k, v in given.items()}, n, seed, streams[b:b + at_once])
-                    for b in range(0, rows, at_once)])
-        finally:
-            self.train(was)
-
     def _some_paths(self, batch: Batch, n: int, seed: int, streams: list[int]) -> np.ndarray:
-        loss: Any = self.loss
         z0, exog, h, c, loc, scale, *params = self._planned("_encoded", batch, 0)
         b, length = z0.shape[:2]
         z = np.empty((b, n, length + self.h), z0.dtype)  # as the network reads it
@@ -389,9 +332,7 @@ class DeepAR(BaseModel):
         loc, scale, h, c = (np.repeat(a, n, axis=axis) for a, axis in ((loc, 0), (scale, 0), (h, 1), (c, 1)))
         drawn = np.empty((b, n, self.h), z0.dtype)
         for s in range(self.h):
-            for i in range(b):
-                with random.fork(seed, streams[i] + s):
-                    drawn[i, :, s] = loss.sample(tuple(p[i] for p in params), 1)[:, 0, 0]
+            drawn[:, :, s] = self.drawn(params, seed, [first + s for first in streams])
             if s + 1 == self.h:
                 break
             value = self._scaled(drawn[:, :, s].reshape(-1, 1, 1), loc, scale)
@@ -423,18 +364,6 @@ class DeepAR(BaseModel):
 
 def _joined(parts: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else _cat(parts, dim=2)
-
-
-def _streams(y: Any, mask: Any, rows: bool) -> list[int]:
-    """The first stream of each window, by where it rises: other units do not change that, nor what is missing.
-    ``rows``: and by its row."""
-    y, mask = (None if v is None else v.data if isinstance(v, Tensor) else np.asarray(v) for v in (y, mask))
-    rises = y[:, 1:, 0] > y[:, :-1, 0]
-    if mask is not None:
-        rises &= (mask[:, 1:, 0] != 0) & (mask[:, :-1, 0] != 0)
-    packed = np.packbits(rises, axis=1)
-    found = (zlib.crc32(b.tobytes() + (i.to_bytes(4, "little") if rows else b"")) for i, b in enumerate(packed))
-    return [_DRAWS * (1 + (v >> 1)) for v in found]
 
 
 def _window_mean(y: Any, mask: Any) -> Any:

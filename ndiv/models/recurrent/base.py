@@ -29,19 +29,20 @@ import numpy as np
 
 from ...autograd import Tensor
 from ...autograd.ops import FUNCTIONS
-from ...autograd.tape import stopped
 from ...data.store import SeriesStore
 from ...errors import ConfigError, ShapeError, closest
 from ...nn import ACTIVATION_NAMES, Linear, Module, ModuleList
 from ...nn import activation as activation_op
 from ..arguments import check_count
-from ..base import BaseModel, Batch
+from ..base import Batch
+from ..feedback import as_input, fed_back
+from .steps import StepwiseModel
 from .stream import Stream
 
 _cat, _expand, _gather = FUNCTIONS["cat"], FUNCTIONS["expand"], FUNCTIONS["gather"]
 
 
-class RecurrentModel(BaseModel):
+class RecurrentModel(StepwiseModel):
     """Base of the models that are a recurrent encoder and a decoder; see the top of this file."""
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
@@ -115,32 +116,9 @@ class RecurrentModel(BaseModel):
 
     # -- inputs ----------------------------------------------------------------------------------------------------
 
-    def joined(self, y: Any, hist: Any, futr: Any, stat: Any) -> Any:
-        """[B, T, 1], [B, T, X], [B, T, F], [B, S] -> [B, T, 1 + X + S + F]"""
-        if stat is not None:
-            b, s = stat.shape
-            stat = _expand(stat.reshape(b, 1, s), (b, y.shape[1], s))
-        parts = [v for v in (y, hist, stat, futr) if v is not None]
-        return parts[0] if len(parts) == 1 else _cat(parts, dim=2)
-
     @property
     def unrolled(self) -> bool:
         return bool(self.recurrent)
-
-    def padding(self, mask: Any) -> Any:
-        """Steps [B] before each window's first observed value (all, where there is none); None where all count."""
-        if mask is None or self.variant == "compat":
-            return None
-        on = stopped(mask)[:, :, 0]
-        return FUNCTIONS["argmax"](_cat([on, np.ones((on.shape[0], 1), on.dtype)], dim=1), 1)
-
-    def aligned(self, x: Any, first: Any) -> tuple[Any, Any]:
-        """x [B, T, I] with each row moved to the left by its ``first`` steps, and the lengths [B] that are left."""
-        if first is None:
-            return x, None
-        b, t, i = x.shape
-        at = FUNCTIONS["minimum"](np.arange(t)[None] + first.reshape(b, 1), np.full((1, 1), t - 1))
-        return _gather(x, 1, _expand(at.reshape(b, t, 1), (b, t, i))), t - first
 
     # -- forecasts -------------------------------------------------------------------------------------------------
 
@@ -194,7 +172,7 @@ class RecurrentModel(BaseModel):
         outs = [self._out(z)]
         for k in range(1, self.h):
             at = None if ahead is None else ahead[:, k:k + 1]
-            z, state = self.encoder(self.joined(self._fed_back(outs[-1], units), unknown, at, stat), state)
+            z, state = self.encoder(self.joined(fed_back(self, outs[-1], units), unknown, at, stat), state)
             outs.append(self._out(z))
         return outs[0] if self.h == 1 else _cat(outs, dim=1)
 
@@ -209,33 +187,6 @@ class RecurrentModel(BaseModel):
             hist = hist[:, 1:]
         b, known = hist.shape[:2]
         return hist if known == steps else _cat([hist, self.unknown_hist(b, steps - known, hist.dtype)], dim=1)
-
-    def _fed_back(self, out: Any, units: Batch) -> Any:
-        """The model's numbers of a step [B, 1, outputs] as the next step's y [B, 1, 1], in the units of the input.
-
-        units: the window's loc and scale [B, 1, 1], where it has been scaled.
-        """
-        loss: Any = self.loss
-        loc, scale, y = units.get("loc"), units.get("scale"), self._unaffine(out)
-        if loss.is_distribution_output:
-            known = (np.zeros((1, 1, 1), y.dtype), np.ones((1, 1, 1), y.dtype)) if loc is None else (loc, scale)
-            y = loss.distribution(loss.scale_decouple(loss.domain_map(y), *known)).mean  # in the units of the data
-            if loc is not None:
-                y = self.scaler.transform(y, loc, scale)
-        else:
-            y = loss.domain_map(y)
-            y = y[0] if isinstance(y, tuple) else y  # an implicit quantile loss that draws its quantiles gives them too
-            if y.ndim == 4:
-                names = self.output_names
-                median = self.variant == "paper" and "-median" in names
-                y = loss.in_order(y)[..., names.index("-median")] if median else y.mean(axis=-1)
-        y = self.as_input(y)
-        # neuralforecast leaves y out while it trains, and not where it feeds it back
-        return y * 0.0 if self.arguments["exclude_insample_y"] and self.variant == "paper" else y
-
-    def as_input(self, y: Any) -> Any:
-        """y in the window's units as the model's input."""
-        return y * self.revin_weight + self.revin_bias if self.scaler.name == "revin" else y
 
     # -- recursive mode: scaling, training, windows ------------------------------------------------------------------
 
@@ -255,7 +206,7 @@ class RecurrentModel(BaseModel):
             y = y * mask
         ahead = min(self.h_train, self.h)
         if ahead > 1:
-            true = self.as_input(batch["outsample_y"][:, :ahead - 1])
+            true = as_input(self, batch["outsample_y"][:, :ahead - 1])
             y = _cat([y, true * 0.0 if self.arguments["exclude_insample_y"] else true], dim=1)
         b, steps = y.shape[:2]
         x = self.joined(y, self._hist(hist, steps), None if futr is None else futr[:, 1:steps + 1], stat)

@@ -16,6 +16,7 @@ import numpy as np
 from ...autograd import Tensor, no_grad
 from ...errors import ConfigError, FeatureError, ShapeError
 from ..base import Batch
+from ..feedback import as_input
 
 if TYPE_CHECKING:
     from .base import RecurrentModel
@@ -118,7 +119,7 @@ class Stream:
             z: Any = np.where(there, given, 0).astype(np.float32).reshape(-1, 1, 1)
             if self.units:
                 z = m.scaler.transform(z, self.units["loc"], self.units["scale"])
-            z = m.as_input(z) * there.reshape(-1, 1, 1).astype(np.float32)
+            z = as_input(m, z) * there.reshape(-1, 1, 1).astype(np.float32)
             z = z * 0.0 if m.arguments["exclude_insample_y"] else z
             self.begun = np.maximum(self.begun, there)
             if not m.recurrent:

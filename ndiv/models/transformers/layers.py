@@ -14,10 +14,11 @@ from typing import Any
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, closest
 from ...nn import ACTIVATION_NAMES, Dropout, LayerNorm, Linear, Module, ModuleList, PositionalEncoding, init
+from ...nn.cache import attend_onward
 from ..arguments import check_count
 from ..base import BaseModel, Batch
 
-__all__ = ["Attention", "DecoderLayer", "Embedding", "EncoderDecoder", "EncoderLayer", "FullAttention"]
+__all__ = ["Attention", "DecoderLayer", "Embedding", "EncoderDecoder", "EncoderLayer", "FeedForward", "FullAttention"]
 
 WINDOW = 3  # steps that a token is made of
 
@@ -28,10 +29,10 @@ class Embedding(Module):
     W [three steps of the series; covariates of the step] + sinusoidal positions, then dropout: a convolution over time, as
     "token embedding", and a linear map of what is known of the step. The three steps are the one before, the step itself and
     the one after, the first and the last being neighbours, where ``wrap``; else the two before and the step itself, 0 before
-    the window begins.
+    the window begins. No positions are added where not ``positions``.
     """
 
-    def __init__(self, n_marks: int, hidden: int, dropout: float, wrap: bool) -> None:
+    def __init__(self, n_marks: int, hidden: int, dropout: float, wrap: bool, positions: bool = True) -> None:
         super().__init__()
         self.wrap = wrap
         self.values = Linear(WINDOW + n_marks, hidden, bias=False)
@@ -39,13 +40,19 @@ class Embedding(Module):
         self.values.weight.data[:, :WINDOW] = init.normal((hidden, WINDOW), math.sqrt(2.0 / WINDOW))
         if n_marks:
             self.values.weight.data[:, WINDOW:] = init.fan_in_uniform((hidden, n_marks), n_marks)
-        self.positions = PositionalEncoding(hidden, dropout)
+        self.positions: Module = PositionalEncoding(hidden, dropout) if positions else Dropout(dropout)
 
     def forward(self, y: Any, marks: Any) -> Any:
         length = y.shape[1]
         y = FUNCTIONS["pad"](y, (0, 0, 1, 1) if self.wrap else (0, 0, 2, 0), mode="circular" if self.wrap else "constant")
         steps = [y[:, k:k + length] for k in range(WINDOW)]
         return self.positions(self.values(FUNCTIONS["cat"](steps if marks is None else [*steps, marks], dim=2)))
+
+    def token(self, recent: Any, marks: Any, position: Any) -> Any:
+        """The token of one step [B, 1, hidden], without dropout, from its values [B, WINDOW, 1], covariates [B, 1, M] and row
+        of positions; not where ``wrap``."""
+        values = recent.reshape(recent.shape[0], 1, WINDOW)
+        return self.values(values if marks is None else FUNCTIONS["cat"]([values, marks], dim=2)) + position
 
 
 class Attention(Module):
@@ -66,14 +73,28 @@ class Attention(Module):
         self.out = Linear(inner, hidden)
 
     def forward(self, x: Any, memory: Any) -> Any:
-        inner = self.heads * self.head_dim
         if self.cross:
-            q, kv = self.query(x), self.key_value(memory)
-            k, v = kv[..., :inner], kv[..., inner:]
-        else:  # one product instead of three
-            qkv = self.query_key_value(x)
-            q, k, v = (qkv[..., i * inner:(i + 1) * inner] for i in range(3))
-        return self.out(self.merged(self.attend(*map(self._split, (q, k, v)))))
+            return self.given(self.attend(self.queries(x), *self.keys_values(memory)))
+        return self.given(self.attend(*self.projected(x)))
+
+    def projected(self, x: Any) -> tuple[Any, Any, Any]:
+        """Queries, keys and values [B, heads, L, d] of self-attention."""
+        qkv, inner = self.query_key_value(x), self.heads * self.head_dim  # one product instead of three
+        q, k, v = (self._split(qkv[..., i * inner:(i + 1) * inner]) for i in range(3))
+        return q, k, v
+
+    def keys_values(self, memory: Any) -> tuple[Any, Any]:
+        """Keys and values [B, heads, Lk, d] of what ``cross`` attention looks at."""
+        kv, inner = self.key_value(memory), self.heads * self.head_dim
+        return self._split(kv[..., :inner]), self._split(kv[..., inner:])
+
+    def queries(self, x: Any) -> Any:
+        """Queries [B, heads, Lq, d] of ``cross`` attention."""
+        return self._split(self.query(x))
+
+    def given(self, x: Any) -> Any:
+        """What the heads give, [B, heads, L, d], as features [B, L, hidden]."""
+        return self.out(self.merged(x))
 
     def _split(self, x: Any) -> Any:
         """[B, L, heads * d] -> [B, heads, L, d]"""
@@ -102,10 +123,10 @@ class FullAttention(Attention):
 class FeedForward(Module):
     """Two linear maps of each step with an activation between: [B, L, hidden] -> [B, L, hidden] (section 3.3)."""
 
-    def __init__(self, hidden: int, inner: int, dropout: float, act: str) -> None:
+    def __init__(self, hidden: int, inner: int, dropout: float, act: str, bias: bool = True) -> None:
         super().__init__()
-        self.wide = Linear(hidden, inner, activation=act)
-        self.back = Linear(inner, hidden)
+        self.wide = Linear(hidden, inner, bias, activation=act)
+        self.back = Linear(inner, hidden, bias)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Any) -> Any:
@@ -144,9 +165,27 @@ class DecoderLayer(Module):
         mixed = self.attention(x, x)
         if keep is not None:
             x, mixed = x[:, -keep:], mixed[:, -keep:]
+        return self.mixed_in(x, mixed, self.cross.keys_values(memory))
+
+    def mixed_in(self, x: Any, mixed: Any, seen: tuple[Any, Any]) -> Any:
+        """All that follows self-attention, which gave ``mixed``; ``seen``: keys and values of the encoder's output."""
         x = self.norm1(x + self.dropout(mixed))
-        x = self.norm2(x + self.dropout(self.cross(x, memory)))
+        return self.fed(x, self.cross.attend(self.cross.queries(x), *seen))
+
+    def fed(self, x: Any, found: Any) -> Any:
+        """All that follows attention to the encoder's output, whose heads ``found`` that."""
+        x = self.norm2(x + self.dropout(self.cross.given(found)))
         return self.norm3(x + self.dropout(self.feed_forward(x)))
+
+    def step(self, x: Any, kept: tuple[Any, Any], filled: Any, own: tuple[Any, Any] | None,
+             seen: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
+        """The layer's output for one token [B, 1, hidden], and ``own`` with its key and value added: those of the tokens before
+        it are ``kept`` or, the latest, ``own`` (see `ndiv.nn.cache.attend_onward`). Of full attention with a causal mask; no
+        probabilities are dropped."""
+        q, k, v = self.attention.projected(x)
+        own = (k, v) if own is None else (FUNCTIONS["cat"]([own[0], k], dim=2), FUNCTIONS["cat"]([own[1], v], dim=2))
+        x = self.norm1(x + self.dropout(self.attention.given(attend_onward(q, *kept, filled, own))))
+        return self.fed(x, attend_onward(self.cross.queries(x), *seen)), own
 
 
 class EncoderDecoder(BaseModel):
@@ -186,27 +225,40 @@ class EncoderDecoder(BaseModel):
         self.encoder_embedding = Embedding(futr + hist + stat, hidden, dropout, wrap)
         self.decoder_embedding = Embedding(futr + stat, hidden, dropout, wrap)
         self.encoder, self.between = ModuleList(encoder), ModuleList(between)
-        self.encoder_norm = LayerNorm(hidden)
+        self.encoder_norm: Module = LayerNorm(hidden)
         self.decoder = ModuleList(decoder)
-        self.decoder_norm = LayerNorm(hidden)
+        self.decoder_norm: Module = LayerNorm(hidden)
         self.projection = Linear(hidden, self.n_out)
 
     def forward(self, batch: Batch) -> Any:
         y, mask, hist, futr, stat = self.inputs(batch)  # [B, L, 1]
         if mask is not None and self.variant == "paper":
             y = y * mask
-        known, ahead = self.input_size, self.label + self.h
+        memory = self.encoded(y, hist, futr, stat)
+        start = FUNCTIONS["pad"](y[:, -self.label:], (0, 0, 0, self.h))  # [B, label + h, 1]
+        return self.decoded(start, self.decoder_marks(futr, stat), memory, self.h)
+
+    def encoded(self, y: Any, hist: Any, futr: Any, stat: Any) -> Any:
+        """The encoder's output [B, L', hidden] for a window."""
+        known = self.input_size
         x = self.encoder_embedding(y, self._marks(stat, None if futr is None else futr[:, :known], hist, length=known))
         for i, layer in enumerate(self.encoder):
             x = layer(x)
             if i < len(self.between):
                 x = self.between[i](x)
-        memory = self.encoder_norm(x)
-        start = FUNCTIONS["pad"](y[:, -self.label:], (0, 0, 0, self.h))  # [B, label + h, 1]
-        z = self.decoder_embedding(start, self._marks(stat, None if futr is None else futr[:, -ahead:], length=ahead))
+        return self.encoder_norm(x)
+
+    def decoded(self, values: Any, marks: Any, memory: Any, keep: int) -> Any:
+        """Numbers [B, keep, outputs] of the last steps, from the decoder's values [B, T, 1] and covariates of all."""
+        z = self.decoder_embedding(values, marks)
         for i, layer in enumerate(self.decoder):
-            z = layer(z, memory, self.h if i == len(self.decoder) - 1 and not self.keep_all else None)
-        return self.projection(self.decoder_norm(z[:, -self.h:]))  # [B, h, outputs]
+            z = layer(z, memory, keep if i == len(self.decoder) - 1 and not self.keep_all else None)
+        return self.projection(self.decoder_norm(z[:, -keep:]))
+
+    def decoder_marks(self, futr: Any, stat: Any) -> Any:
+        """Covariates of each of the decoder's tokens, [B, label + h, M], or None."""
+        ahead = self.label + self.h
+        return self._marks(stat, None if futr is None else futr[:, -ahead:], length=ahead)
 
     @staticmethod
     def _marks(stat: Any, *by_step: Any, length: int) -> Any:

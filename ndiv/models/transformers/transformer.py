@@ -10,7 +10,8 @@ forecaster in one pass (Zhou et al. 2021, the Informer paper, section 3.4, where
     decoder layer: z <- LN(z + M_causal(z, z)); z <- LN(z + M(z, memory)); z <- LN(z + FFN(z))
     forecast = W LN(z) at the last h steps
 A token is a linear map of three steps of the series and the covariates of its step; the decoder gets the end of the window
-and zeros for the horizon. One normalization more follows encoder and decoder.
+and zeros for the horizon. One normalization more follows encoder and decoder. With decoding="autoregressive" the horizon is
+decoded as the paper decodes a sentence, each step from those before it, whose keys and values are kept: `autoregressive.py`.
 
 variant="paper": as above, with the mask: a step of the decoder sees no step after it, neither by attention nor in its token,
     which is made of the step and the two before it.
@@ -22,7 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .layers import DecoderLayer, EncoderDecoder, EncoderLayer, FullAttention
+from .autoregressive import Autoregressive
+from .layers import DecoderLayer, EncoderLayer, FullAttention
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ..arguments import CommonArguments
 
 
-class Transformer(EncoderDecoder):
+class Transformer(Autoregressive):
     """Transformer.
 
     decoder_input_size_multiplier   share of the window, from its end, that the decoder gets; above 0, at most 1
@@ -40,6 +42,8 @@ class Transformer(EncoderDecoder):
     conv_hidden_size                width of the feed-forward blocks
     activation                      "gelu", "relu", ... of the feed-forward blocks
     encoder_layers, decoder_layers  layers
+    decoding                        "one_shot": all steps at once; "autoregressive": each from the forecasts before it, trained
+                                    by teacher forcing (see the top of `autoregressive.py`; variant="paper" alone)
 
     >>> import numpy as np
     >>> m = Transformer(h=24, input_size=96, hidden_size=32)
@@ -57,10 +61,12 @@ class Transformer(EncoderDecoder):
 
     def __init__(self, h: int, input_size: int = -1, decoder_input_size_multiplier: float = 0.5, hidden_size: int = 128,
                  dropout: float = 0.05, n_head: int = 4, conv_hidden_size: int = 32, activation: str = "gelu",
-                 encoder_layers: int = 2, decoder_layers: int = 1, **common: Unpack[CommonArguments]) -> None:
+                 encoder_layers: int = 2, decoder_layers: int = 1, decoding: str = "one_shot",
+                 **common: Unpack[CommonArguments]) -> None:
         super().__init__()
         act = self.settle(decoder_input_size_multiplier, activation, dropout, hidden_size=hidden_size, n_head=n_head,
                           conv_hidden_size=conv_hidden_size, encoder_layers=encoder_layers, decoder_layers=decoder_layers)
+        self.settle_decoding(decoding)
         compat, sizes = self.variant == "compat", (hidden_size, conv_hidden_size, dropout, act)
 
         def attention(cross: bool = False, causal: bool = False) -> FullAttention:

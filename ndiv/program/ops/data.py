@@ -206,6 +206,21 @@ def _select_cat(b: Any, inputs: Sequence[Any], attrs: dict[str, Any], outputs: S
     return True
 
 
+def _rows(b: Any, index: Any, dim: int) -> Any:
+    """The numbers [m] of an index [m, d] that names whole rows of a matrix, each number repeated d times; None of others.
+
+    So `embedding` picks rows by numbers that are known only when the plan runs.
+    """
+    if dim != 0 or len(index.shape) != 2:
+        return None
+    e = next((e for e in reversed(b.eqns) if index in e.outputs), None)
+    if e is None or e.op != "expand" or e.inputs[0].shape != (index.shape[0], 1):
+        return None
+    rows = b.temp(index.shape[:1], _I64)
+    b.emit("reshape", [e.inputs[0]], {"shape": rows.shape}, [rows])
+    return rows
+
+
 def _select_along(name: str) -> Callable[..., Any]:
     """A primitive with the operation's name, whose dim may be negative."""
 
@@ -213,6 +228,12 @@ def _select_along(name: str) -> Callable[..., Any]:
         x = inputs[0]
         if not x.shape or (name != "gather" and x.dtype.kind != "f") or any(i.dtype != _I64 for i in inputs[1:]):
             return False
+        rows = _rows(b, inputs[1], attrs["dim"] % len(x.shape)) if len(inputs) == 2 else None
+        if rows is not None:
+            table = x if name == "gather" else outputs[0]
+            b.emit("take" if name == "gather" else "take_add", [x, rows],
+                   {"n": table.shape[0], "inner": table.shape[1], "run": 1, "shape": outputs[0].shape}, outputs)
+            return True
         b.emit(name, list(inputs), {**attrs, "dim": attrs["dim"] % len(x.shape)}, outputs)
         return True
 

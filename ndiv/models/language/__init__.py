@@ -1,0 +1,1 @@
+"""Models that forecast through a pretrained language model."""

@@ -1,0 +1,1 @@
+"""Models in the frequency domain: TimesNet, StemGNN."""
