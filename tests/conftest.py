@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers fill the cores: no second thread of a BLAS waits for one
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers fill the cores: no second thread waits for one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("NDIV_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))  # for small.py, which tests of all models share
 
 import hypothesis

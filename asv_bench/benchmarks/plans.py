@@ -55,7 +55,7 @@ class Plans:
 class Forward:
     """What is computed without gradients: of one window, a batch, and a thousand."""
 
-    params = (list_models(), (1, BATCH, 1024), (True, False))
+    params = (list_models(), (1024, BATCH, 1), (True, False))
     param_names = ["model", "windows", "planned"]
 
     def setup(self, name: str, rows: int, planned: bool) -> None:

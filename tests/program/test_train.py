@@ -27,8 +27,7 @@ from ndiv.program.train import TrainStep
 
 ENGINE = "native" if ndiv.backends.current() == "native" else "numpy"
 H, L, B, STEPS = 3, 10, 16, 3
-RNG = np.random.default_rng(0)
-COUNTS = RNG.poisson(20, (B, L + H, 1)).astype(np.float32)
+COUNTS = np.random.default_rng(0).poisson(20, (B, L + H, 1)).astype(np.float32)
 
 LOSSES = every_loss()
 # (loss, weights), and why
@@ -48,7 +47,7 @@ ATTENTION["FEDformer"] = 3e-6  # for that reason
 GAPS = {("TiDE", "Normal"): (1e-6, 3e-6, "on counts of 20, unscaled, the steps are several times as large as the weights"),
         **{(name, "Normal"): (1e-6, 1e-4, "on counts of 20, unscaled, scores are in the hundreds and softmax makes their rounding "
                               "that of probabilities: both ways are up to 2e-5 off float64") for name in ("Transformer", "Informer")},
-        ("FEDformer", "Normal"): (1e-6, 3e-6, FED)}
+        ("FEDformer", "Normal"): (2e-6, 5e-6, FED)}
 # (model, loss) of variant="compat", and why
 COMPAT = {("TiDE", "Normal"): (2e-6, 1e-5, "two numbers are normalized: their difference is divided by itself"),
           **{("FEDformer", loss): (1e-6, 5e-6, FED) for loss in ("MSE", "Normal", "MQLoss")}}
@@ -122,12 +121,13 @@ def test_every_loss(name, loss):
 
 @pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=2))
 def test_every_scaler_with_gaps(name, loss, scaler):
-    masks = RNG.random((B, L + H, 1)) < 0.8
+    masks = np.random.default_rng(0).random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
     masks[1, L:] = False  # and one without a future
     masks = masks.astype(np.float32)
     data = batch(insample_mask=masks[:, :L], outsample_mask=masks[:, L:])
-    same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=1e-3)), data,
+    rate = 1e-5 if (loss, scaler) == ("Normal", "identity") else 1e-3  # at 1e-3 likelihoods of unscaled counts diverge
+    same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=rate)), data,
          bounds=GAPS.get((name, loss), (1e-6, 1e-6))[:2])
 
 
@@ -184,7 +184,8 @@ EXOG = {"hist_exog_list": ["a", "b"], "futr_exog_list": ["c"], "stat_exog_list":
 def test_covariates(name, kinds, scaler):
     options = {f"{k}_exog_list": EXOG[f"{k}_exog_list"] for k in kinds}
     lengths = {"hist": (L,), "futr": (L + H,), "stat": ()}
-    found = {f"{k}_exog": RNG.standard_normal((B, *lengths[k], len(options[f"{k}_exog_list"]))).astype(np.float32) for k in kinds}
+    draw = np.random.default_rng(0)
+    found = {f"{k}_exog": draw.standard_normal((B, *lengths[k], len(options[f"{k}_exog_list"]))).astype(np.float32) for k in kinds}
     same(pair(lambda: model(name, "MAE", scaler_type=scaler, learning_rate=1e-3, **options)), batch(**found))
 
 
@@ -196,7 +197,7 @@ def test_variant_compat(name, loss):
 
 @pytest.mark.parametrize("name", ["MLP", "NHITS", "TiDE"])
 def test_without_the_series_itself(name):
-    found = {"futr_exog": RNG.standard_normal((B, L + H, 1)).astype(np.float32)}
+    found = {"futr_exog": np.random.default_rng(0).standard_normal((B, L + H, 1)).astype(np.float32)}
     same(pair(lambda: model(name, "MSE", futr_exog_list=["c"], exclude_insample_y=True)), batch(**found))
 
 
