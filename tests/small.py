@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-import ndiv.language
 import numpy as np
 
+import ndiv.language
 from ndiv import losses
 from ndiv.models import get_model, list_models
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ndiv.language import Backbone
 from small import shaken, small, tiny
 
 import ndiv
@@ -19,6 +18,7 @@ from ndiv.autograd import no_grad
 from ndiv.autograd.check import gradcheck
 from ndiv.errors import ConfigError, FileError
 from ndiv.interop.peers.timellm import convert
+from ndiv.language import Backbone
 from ndiv.models import get_model
 from ndiv.models.language.prompts import statistics
 from ndiv.program.forward import arrays_of

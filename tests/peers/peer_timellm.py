@@ -164,8 +164,8 @@ def write(folder: Path) -> None:
     import tempfile
 
     import torch
-    from ndiv.language import Backbone
 
+    from ndiv.language import Backbone
     from ndiv.models import get_model
 
     backbone = Backbone.from_config(**LLM)

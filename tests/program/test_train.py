@@ -119,7 +119,7 @@ def test_every_loss(name, loss):
     same(pair(lambda: model(name, loss, **rate)), batch(loss), bounds=(value, max(weights, ATTENTION.get(name, 0.0))))
 
 
-@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=2))
+@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS))
 def test_every_scaler_with_gaps(name, loss, scaler):
     masks = np.random.default_rng(0).random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
@@ -189,8 +189,7 @@ def test_covariates(name, kinds, scaler):
     same(pair(lambda: model(name, "MAE", scaler_type=scaler, learning_rate=1e-3, **options)), batch(**found))
 
 
-@pytest.mark.parametrize("name", [name for name, variant in IN_VARIANTS if variant == "compat"])
-@pytest.mark.parametrize("loss", ["MSE", "Normal", "MQLoss"])
+@pytest.mark.parametrize("name, loss", sampled([n for n, variant in IN_VARIANTS if variant == "compat"], ["MSE", "Normal", "MQLoss"]))
 def test_variant_compat(name, loss):
     same(pair(lambda: model(name, loss, variant="compat")), batch(), bounds=COMPAT.get((name, loss), (1e-6, 1e-6))[:2])
 
