@@ -149,10 +149,20 @@ def read_folder(folder: Path, num_layers: int | None) -> Backbone:
     places = {_name(name, kind): place for name, place in _places(folder).items()}
     w = Tensors(str(folder), {name: p.shape for name, p in places.items()}, lambda name: _array(places[name]))
     file = folder / "tokenizer.json"
-    pad = config.values.get("pad_token_id")
-    pad = pad if isinstance(pad, int) and 0 <= pad < sizes.vocabulary_size else 0
+    pad = _padding(config.values, sizes.vocabulary_size)
     model: Backbone = architectures()[kind](sizes, w, from_folder(file, pad) if file.is_file() else None)
     return model
+
+
+def _padding(values: dict[str, Any], vocabulary_size: int) -> int:
+    """The token that fills up shorter texts. GPT-2 has none of its own: then it is the end of a text, as is usual, since a
+    prompt of TimeLLM is read with its padding in ``compat``."""
+    for name in ("pad_token_id", "eos_token_id"):
+        found = values.get(name)
+        found = found[0] if isinstance(found, list) and found else found
+        if isinstance(found, int) and 0 <= found < vocabulary_size:
+            return found
+    return 0
 
 
 def _name(name: str, kind: str) -> str:

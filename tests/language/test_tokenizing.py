@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_folder_s_own_tokenizer(folder):
     assert rows(model, "a b c a", "b", max_length=4) == [[1, 4, 5, 2], [1, 5, 2]]  # cut before the last special token
     assert rows(model, "a b c a") == [[1, 4, 5, 6, 4, 2]]
     assert model.hidden_states(model.embed(ids), mask).shape == (3, 6, 8)
+
+
+@pytest.mark.parametrize("facts, token", [({"pad_token_id": 3, "eos_token_id": 2}, 3), ({"pad_token_id": None, "eos_token_id": 2}, 2),
+                                          ({"eos_token_id": [6, 2]}, 6), ({"pad_token_id": 10**9}, 0), ({}, 0)])
+def test_what_fills_up_shorter_texts(folder, facts, token):
+    config = json.loads((folder / "config.json").read_text())
+    config = {k: v for k, v in config.items() if k not in ("pad_token_id", "eos_token_id")}
+    (folder / "config.json").write_text(json.dumps({**config, **facts}))
+    assert load(folder).encode(["a b", "b"])[0].tolist() == [[1, 4, 5, 2], [1, 5, 2, token]]
 
 
 def test_no_tokenizer(tmp_path):
