@@ -1,6 +1,6 @@
 """What tests of all models share: `small(name, width)`, a model's architecture at a size for tests; `every_loss`; `shaken`, a
-model whose weights have moved; `IN_VARIANTS`, every (model, variant) that there is; and `sampled`, some of all combinations
-(``NDIV_TESTS=all``: all of them)."""
+model whose weights have moved; `same_bits`, of forecasts; `IN_VARIANTS`, every (model, variant) that there is; and `sampled`,
+some of all combinations (``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ def tiny() -> Any:
 
 # for tests that take models as they come: what makes one of default size cheap
 LIGHT: dict[str, dict[str, Any]] = {"TimeLLM": {"num_tokens": 16, "d_ff": 16, "n_heads": 2}}
+
+
+def same_bits(got: Any, wanted: Any) -> None:
+    """What plans promise of a window in different batches. Op by op, without the native kernels, sums of BLAS depend on the
+    batch: there it is the same to rounding."""
+    if ndiv.backends.current() == "native":
+        np.testing.assert_array_equal(got, wanted)
+    else:
+        np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
 
 
 def small(name: str, width: int = 16) -> dict[str, Any]:
