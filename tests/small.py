@@ -1,6 +1,6 @@
 """What tests of all models share: `small(name, width)`, a model's architecture at a size for tests; `every_loss`; `shaken`, a
-model whose weights have moved; `same_bits`, of forecasts; `IN_VARIANTS`, every (model, variant) that there is; and `sampled`,
-some of all combinations (``NDIV_TESTS=all``: all of them)."""
+model whose weights have moved; `same_bits`, of forecasts; `same_steps`, of training; `IN_VARIANTS`, every (model, variant) that
+there is; and `sampled`, some of all combinations (``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def same_bits(got: Any, wanted: Any) -> None:
         np.testing.assert_array_equal(got, wanted)
     else:
         np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+def same_steps(fast: Any, slow: Any, batches: list[Any]) -> None:
+    """Training steps of a compiled model and, op by op, of another with the same weights."""
+    slow.__dict__["_compiled"] = lambda data: None
+    for step, data in enumerate(batches):
+        values = []
+        for m in (fast, slow):
+            ndiv.manual_seed(step)
+            values.append(m.train_step(data))
+        assert abs(values[0] - values[1]) <= 2e-6 * abs(values[1])
+    assert ndiv.backends.current() != "native" or not fast._step.reason
+    for (n, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-6, err_msg=n)
 
 
 def small(name: str, width: int = 16) -> dict[str, Any]:

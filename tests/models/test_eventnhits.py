@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from small import shaken, small
+from small import same_steps, shaken, small
 
 import ndiv
 from ndiv import NeuralForecast
@@ -177,16 +177,7 @@ def test_compiled_steps_are_those_op_by_op(dropout):
     fast, slow = (known(make(event_dropout=dropout, optimizer="SGD", scaler_type="standard")) for _ in range(2))
     for m in (fast, slow):
         m.load_state_dict(shaken(known(make())).state_dict())
-    slow.__dict__["_compiled"] = lambda data: None
-    for step in range(3):
-        values = []
-        for m in (fast, slow):
-            ndiv.manual_seed(step)
-            values.append(m.train_step(batch(seed=step)))
-        assert values[0] == pytest.approx(values[1], rel=2e-6)
-    assert ndiv.backends.current() != "native" or not fast._step.reason
-    for (n, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
-        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-6, err_msg=n)
+    same_steps(fast, slow, [batch(seed=step) for step in range(3)])
 
 
 def test_a_window_has_the_same_bits_alone_and_in_company():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from small import shaken, small
+from small import same_steps, shaken, small
 
 import ndiv
 from ndiv import NeuralForecast
@@ -101,16 +101,7 @@ def test_gradients_are_certified(options):
 
 def test_compiled_steps_are_those_op_by_op():
     fast, slow = (known(make(optimizer="SGD")) for _ in range(2))
-    slow.__dict__["_compiled"] = lambda data: None
-    for step in range(3):
-        values = []
-        for m in (fast, slow):
-            ndiv.manual_seed(step)
-            values.append(m.train_step(batch(seed=step)))
-        assert values[0] == pytest.approx(values[1], rel=2e-6)
-    assert ndiv.backends.current() != "native" or not fast._step.reason
-    for (n, p), (_, q) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
-        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-6, err_msg=n)
+    same_steps(fast, slow, [batch(seed=step) for step in range(3)])
 
 
 def test_a_window_has_the_same_bits_alone_and_in_company():

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small import shaken
 from transformers_by_hand import EXOG, batch, figures
@@ -364,7 +365,6 @@ def test_looking_changes_nothing():
 @pytest.mark.parametrize("variant", ["paper", "compat"])
 def test_categories_are_variables(variant):
     """One each, as wide as its table is. From a frame, with unseen values."""
-    pd = pytest.importorskip("pandas")
     rows, ids = 30, ["a", "b"]
     df = pd.DataFrame({"unique_id": np.repeat(ids, rows), "ds": np.tile(np.arange(rows), 2), "y": np.sin(np.arange(2.0 * rows)),
                        "kind": np.tile(["sale", "none", "fair"], 2 * rows // 3), "price": np.arange(2.0 * rows) % 7})
