@@ -2,7 +2,8 @@
 # Fuzzes plans under the address and undefined-behaviour sanitizers (needs clang with libFuzzer) for so many seconds, on every
 # instruction set that this machine has. Exit status 0 when nothing was found; a finding stays in the folder.
 #     csrc/tests/run_fuzz.sh [seconds] [folder for programs, corpus and findings]
-# ISAS names the instruction sets (default: all of this processor), PYTHON an interpreter with ndiv's tests (default: python3); without one the corpus starts empty.
+# ISAS names the instruction sets (default: all of this processor), PYTHON an interpreter with ndiv's tests
+# (default: python3, without whose ndiv the corpus starts empty).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${1:-60}
@@ -39,7 +40,8 @@ wait
 # shellcheck disable=SC2086
 clang $flags $macros -fsanitize=fuzzer "$here"/core/*.c "$here/tests/fuzz_plan.c" $objects -lm -lpthread -o "$work/fuzz_plan"
 if [ -z "$(ls "$work/corpus")" ]; then
-    "${PYTHON:-python3}" "$here/tests/fuzz_corpus.py" "$work/corpus" >"$work/corpus.txt" 2>&1 || tail -3 "$work/corpus.txt"
+    "${PYTHON:-python3}" "$here/tests/fuzz_corpus.py" "$work/corpus" >"$work/corpus.txt" 2>&1 ||
+        { tail -3 "$work/corpus.txt"; test -z "${PYTHON:-}"; }
 fi
 status=0
 count=$(echo "$isas" | wc -w)
