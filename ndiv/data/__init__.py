@@ -16,7 +16,9 @@ _HOME = {
     "windows": ["EpochLoader", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"],
     "scalers": ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"],
     "frequency": ["Frequency", "infer_freq"],
-    "frames": ["from_frame", "future_frame_values", "future_times", "to_frame", "fill_gaps"],
+    "frames": ["from_frame", "fill_gaps"],
+    "ahead": ["future_frame_values", "future_times"],
+    "output": ["to_frame"],
     "readers": ["air_passengers", "read_matrix", "read_table"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

@@ -16,19 +16,10 @@ from ndiv.errors import DataError
 
 from ._extras import need
 from .categories import codes_of, ordered
+from .checks import FLOAT_LIMIT, refuse_values
 from .events import Events
-from .frames import (
-    _FLOAT_LIMIT,
-    _categories,
-    _few,
-    _numbers,
-    _read_ids,
-    _read_times,
-    _refuse_values,
-    _Table,
-    _with_index,
-)
 from .store import SeriesStore
+from .tables import Table, categories_in, few, numbers, read_ids, read_times, with_index
 
 __all__ = ["CATEGORY", "NUMBER", "events_from_frame"]
 
@@ -49,7 +40,7 @@ def events_from_frame(df: Any, store: SeriesStore, kinds: Mapping[str, int], *, 
     >>> events.times.tolist(), events.values.tolist(), events.categories
     ([1, 3], [[1.0], [2.0]], {'kind': ['fair', 'sale']})
     """
-    table = _Table(_with_index(df, (id_col, time_col)), "events_df")
+    table = Table(with_index(df, (id_col, time_col)), "events_df")
     for name in (time_col, *kinds):
         table.need(name, "time" if name == time_col else "event_list")
     rows, common = len(table.frame), id_col not in table.columns
@@ -58,9 +49,9 @@ def events_from_frame(df: Any, store: SeriesStore, kinds: Mapping[str, int], *, 
         none: dict[str, list[Any]] = {name: [] for name, kind in kinds.items() if kind == CATEGORY}
         return Events(np.zeros(0, object), np.zeros(2 if common else 1, np.int64), store.times[:0].copy(),
                       np.zeros((0, sum(widths))), list(kinds), widths, none, common)
-    codes, ids = (np.zeros(rows, np.int64), np.array(["every series"], object)) if common else _read_ids(table, id_col)
+    codes, ids = (np.zeros(rows, np.int64), np.array(["every series"], object)) if common else read_ids(table, id_col)
     if not common and not need("pandas").Index(ids).isin(need("pandas").Index(store.ids)).any():
-        theirs, own = (_few([repr(i) for i in a[:3].tolist()], len(a)) for a in (ids, store.ids))
+        theirs, own = (few([repr(i) for i in a[:3].tolist()], len(a)) for a in (ids, store.ids))
         raise DataError(f"none of the ids of events_df is in df: {theirs}; df has {own}", value=ids[:3].tolist(),
                         hint=f"Use the same type of ids in both, or leave {id_col!r} out for events of every series.")
     times = _times(table, time_col, store)
@@ -69,12 +60,12 @@ def events_from_frame(df: Any, store: SeriesStore, kinds: Mapping[str, int], *, 
     categories: dict[str, list[Any]] = {}
     for name, kind in kinds.items():
         if kind == CATEGORY:
-            places, words = _categories(table, name, "event_list")
+            places, words = categories_in(table, name, "event_list")
             categories[name] = ordered(words, f"column {name!r}")
             parts.append(codes_of(places, words, categories[name])[:, None])
             continue
-        found = _numbers(table, name, "event_list")[:, None] if kind == NUMBER else _vectors(table, name, kind)
-        _refuse_values(table, name, "event_list", ~(np.abs(found) <= _FLOAT_LIMIT).all(axis=1), "missing or infinite values",
+        found = numbers(table, name, "event_list")[:, None] if kind == NUMBER else _vectors(table, name, kind)
+        refuse_values(table, name, "event_list", ~(np.abs(found) <= FLOAT_LIMIT).all(axis=1), "missing or infinite values",
                        "Fill them, or leave these events out.", ids, codes, times)
         parts.append(found.astype(np.float32))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
@@ -83,9 +74,9 @@ def events_from_frame(df: Any, store: SeriesStore, kinds: Mapping[str, int], *, 
                   common)
 
 
-def _times(table: _Table, time_col: str, store: SeriesStore) -> np.ndarray:
+def _times(table: Table, time_col: str, store: SeriesStore) -> np.ndarray:
     """The events' times in the store's type; what is finer than that is rounded up, never to an earlier time."""
-    given, origin = _read_times(table, time_col)
+    given, origin = read_times(table, time_col)
     if given.dtype.kind != store.times.dtype.kind or bool(origin["time_zone"]) != bool(store.origin.get("time_zone")):
         theirs, own = (" with a time zone" if o.get("time_zone") else "" for o in (origin, store.origin))
         raise DataError(f"events_df column {time_col!r} holds {given.dtype}{theirs}, df holds {store.times.dtype}{own}",
@@ -94,7 +85,7 @@ def _times(table: _Table, time_col: str, store: SeriesStore) -> np.ndarray:
     return times + (times < given).astype(np.int64)
 
 
-def _vectors(table: _Table, name: str, size: int) -> np.ndarray:
+def _vectors(table: Table, name: str, size: int) -> np.ndarray:
     """A column of vectors as float64 [N, size]."""
     rows = table.need(name, "event_list").to_list()
     found = np.empty((len(rows), size))

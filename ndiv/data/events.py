@@ -192,6 +192,6 @@ def _positions(clock: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def _ahead(store: SeriesStore, h: int) -> np.ndarray:
     """The ``h`` times after the end of each series, [S, h]."""
-    from .frames import future_times
+    from .ahead import future_times
 
     return future_times(store.last_times, store.freq, h, store.origin.get("time_zone"))

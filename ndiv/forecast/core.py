@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ndiv.data.frames import to_frame
 from ndiv.data.frequency import Frequency
+from ndiv.data.output import to_frame
 from ndiv.data.scalers import SERIES_SCALERS
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from ndiv.data._extras import need
-from ndiv.data.frames import future_frame_values, future_times, to_frame
+from ndiv.data.ahead import future_frame_values, future_times
+from ndiv.data.output import to_frame
 from ndiv.data.store import SeriesStore
+from ndiv.data.tables import stamp, with_index
 from ndiv.errors import FeatureError, closest
 
 __all__ = ["future_frame", "future_index", "future_values", "missing_rows"]
@@ -43,7 +45,7 @@ def missing_rows(store: SeriesStore, h: int, futr_df: Any, id_col: str, time_col
 def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, time_col: str) -> np.ndarray:
     """Positions in ``times`` [S, h], flattened, of rows that ``futr_df`` does not have."""
     pd, nw = need("pandas"), need("narwhals")
-    frame = nw.from_native(_with_columns(futr_df, id_col, time_col), eager_only=True)
+    frame = nw.from_native(with_index(futr_df, (id_col, time_col)), eager_only=True)
     if time_col not in frame.columns:
         raise FeatureError(f"futr_df has no time column {time_col!r}", value=time_col,
                            hint=closest(time_col, frame.columns, "Columns"))
@@ -62,12 +64,6 @@ def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, ti
     return np.flatnonzero(~wanted.isin(have))
 
 
-def _with_columns(df: Any, *columns: str) -> Any:
-    """A pandas frame whose index holds ids or times gets them back as columns."""
-    names = [n for n in getattr(getattr(df, "index", None), "names", []) if n in columns and n not in df.columns]
-    return df.reset_index(names) if names else df
-
-
 def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str], id_col: str,
                   time_col: str) -> tuple[SeriesStore, np.ndarray | None]:
     """(the store, covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when that is empty).
@@ -82,7 +78,7 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
     if futr_df is None:
         raise FeatureError(f"futr_df is missing; it must hold the future values of {listed}", value=list(names),
                            hint=f"Add these columns to make_future_dataframe() and pass it as futr_df ({h} rows a series).")
-    columns = list(_with_columns(futr_df, id_col, time_col).columns)
+    columns = list(with_index(futr_df, (id_col, time_col)).columns)
     lacking = [n for n in names if n not in columns]
     if lacking:
         raise FeatureError(f"futr_df has no column {', '.join(map(repr, lacking))}", value=lacking,
@@ -93,7 +89,7 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
     lost = _absent(store, times, futr_df, id_col, time_col)
     if lost.size:
         series, step = divmod(int(lost[0]), h)
-        first = (str(store.ids[series]), _plain(times[series, step]))
+        first = (str(store.ids[series]), stamp(times[series, step]))
         raise FeatureError(f"futr_df lacks {lost.size} of {times.size} rows with {listed}; the first: {id_col} "
                            f"{first[0]}, {time_col} {first[1]}", value=first, missing=int(lost.size),
                            hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
@@ -103,9 +99,3 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
     if unused:
         warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=4)
     return replace(store, categories=categories), values
-
-
-def _plain(time: Any) -> str:
-    if not isinstance(time, np.datetime64):
-        return str(time)
-    return str(time.astype("datetime64[s]")).removesuffix("T00:00:00").replace("T", " ")
