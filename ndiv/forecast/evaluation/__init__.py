@@ -1,0 +1,35 @@
+"""How good forecasts are: metrics, comparisons with a significance test, backtests beside baselines, residuals.
+
+Contract: importing this imports the standard library only; each name comes from the module that holds it when it is
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .comparison import Comparison as Comparison
+    from .comparison import compare as compare
+    from .comparison import diebold_mariano as diebold_mariano
+    from .metrics import METRICS as METRICS
+    from .scores import evaluate as evaluate
+    from .scores import forecast_columns as forecast_columns
+
+_HOME = {"METRICS": "metrics", "evaluate": "scores", "forecast_columns": "scores", "Comparison": "comparison",
+         "compare": "comparison", "diebold_mariano": "comparison"}
+
+__all__ = ["METRICS", "Comparison", "compare", "diebold_mariano", "evaluate", "forecast_columns"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
