@@ -183,6 +183,63 @@ class NeuralForecast:
         self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
         return frame
 
+    def predict_insample(self, step_size: int = 1) -> Any:
+        """What the models, as they are, forecast from each cutoff of the series of fit: id, time, cutoff (the last time known
+        to the forecast), one column for each model output, the target.
+
+        step_size  rows from one cutoff to the next; the last window of a series ends with it
+
+        A window that begins before its series is padded, as by `predict`. The models have seen these targets in training.
+        Raises `NotFittedError` (E0001), `ConfigError` (E0010), `HorizonError` (E0005) where all series are too short.
+        """
+        from .insample import insample
+
+        self._check_fitted()
+        return insample(self, self._stored(), step_size)
+
+    # -- what forecasts are made of ------------------------------------------------------------------------------------
+
+    def decompose(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, by: str = "stack",
+                  events_df: Any = None) -> Any:
+        """The parts of the forecasts of models that are sums (NBEATS, NBEATSx, NHITS, DLinear, Autoformer, FEDformer): id,
+        time, output (the forecast's column), part, value. The values of all parts add up to `predict`.
+
+        by   of models with stacks: "stack", or "block" for each block of them; the rest is as in `predict`
+
+        "level" is the forecast without any part; each other part is the difference that it makes to those before it. Models
+        that cannot be taken apart are left out with a warning. Raises `ConfigError` (E0010) where none can, and what
+        `predict` raises.
+        """
+        from .decomposition import decompose
+
+        return decompose(self, *self._windows_ahead(df, static_df, futr_df, events_df), by)
+
+    def feature_importances(self, df: Any = None, static_df: Any = None, futr_df: Any = None) -> Any:
+        """How a TFT weighs its variables for the forecast of each series: id, model, kind ("past", "future", "static"), step
+        (0 is the last of the window, 1 the first of the forecast, null for static ones), feature, weight.
+
+        At each step the weights of a kind add up to 1. Arguments and errors as of `predict`, and `ConfigError` (E0010) where no
+        model has such weights.
+        """
+        from .decomposition import importances
+
+        return importances(self, *self._windows_ahead(df, static_df, futr_df, None))
+
+    def attention_weights(self, df: Any = None, static_df: Any = None, futr_df: Any = None) -> Any:
+        """To which steps a TFT attends, for each step of the forecast of each series: id, model, step, attends_to, weight.
+
+        Steps are counted as in `feature_importances`; the weights of a step add up to 1. Arguments and errors as there.
+        """
+        from .decomposition import attention
+
+        return attention(self, *self._windows_ahead(df, static_df, futr_df, None))
+
+    def _windows_ahead(self, df: Any, static_df: Any, futr_df: Any, events_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
+        """The series that `predict` would forecast, and the covariates of the steps after them."""
+        self._check_fitted()
+        history = with_events(self._history(df, static_df), events_df, self.models, self.columns)
+        return self._future_values(history, futr_df)
+
     # -- future covariates -----------------------------------------------------------------------------------------
 
     def make_future_dataframe(self, df: Any = None) -> Any:

@@ -51,6 +51,10 @@ class LocalScaler:
         found.stats_ = stats
         return found
 
+    def among(self, store: SeriesStore, parts: SeriesStore, series: np.ndarray) -> LocalScaler:
+        """The scaler for parts of the ``store``'s series [N], in the units of whole series."""
+        return self
+
     def transform(self, store: SeriesStore) -> SeriesStore:
         """The store with its target in units of each series."""
         return self._for(store).transform(store)
@@ -92,6 +96,12 @@ class ColumnScaler(LocalScaler):
         """Use these statistics, and no others, for this store."""
         self.ids, self.fingerprint = store.ids, _fingerprint(store)
         self.kept, self.kept_static = temporal, static
+
+    def among(self, store: SeriesStore, parts: SeriesStore, series: np.ndarray) -> ColumnScaler:
+        temporal, static = self._statistics(store)
+        found = ColumnScaler(self.name, self.static)
+        found.keep(parts, {name: values[series] for name, values in temporal.items()}, static)
+        return found
 
     def _columns(self, store: SeriesStore) -> dict[str, np.ndarray]:
         """Temporal columns of a store by name, "" for the target."""

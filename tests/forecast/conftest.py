@@ -48,6 +48,35 @@ def small() -> Callable[..., Any]:
     return small_model
 
 
+def ready_forecaster(models: list[Any], frame: Any, scaler: str | None = None, **options: Any) -> Any:
+    """As `NeuralForecast(models, "D").fit(frame)` leaves it, with random weights in place of trained ones: in no time."""
+    from ndiv import NeuralForecast
+    from ndiv.forecast.columns import exog_names, view
+    from ndiv.forecast.reading import read_store
+
+    nf = NeuralForecast(models, freq="D", local_scaler_type=scaler)
+    store = read_store(frame, "D", nf.columns, exog_names(models), **options)
+    for k, model in enumerate(models):
+        if model.MULTIVARIATE:
+            model._sized_for(store)
+            model.series_ids = store.ids
+        if model.cat_exog_list:
+            model.adopted(view(store, model), learn_from=store.lengths)
+        sizes.shaken(model, k)
+        model.fitted = True
+    if scaler is not None:
+        from ndiv.forecast.scaling import LocalScaler
+
+        nf.scaler = LocalScaler(scaler).fit(store)
+    nf.dataset, nf.fitted_freq = store, store.freq
+    return nf
+
+
+@pytest.fixture
+def ready() -> Callable[..., Any]:
+    return ready_forecaster
+
+
 @pytest.fixture(params=["pandas", "polars"])
 def like(request: pytest.FixtureRequest) -> Callable[[pd.DataFrame], Any]:
     """Turns a pandas frame into the library under test."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import no_grad
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, closest
 from ...nn import ACTIVATION_NAMES, Dropout, Linear, Module, ModuleList, PReLU
 from ...nn import activation as activation_op
-from ..base import BaseModel, Batch
+from ..base import Batch
+from ..parts import SumModel
 
 __all__ = ["BASES", "BasisBlock", "IdentityBasis", "ResidualStacks", "TableBasis", "block_activation", "check_basis",
            "check_dropout", "check_stacks", "check_units", "fourier", "trend"]
@@ -172,7 +172,7 @@ class BasisBlock(Module):
         return backcast, forecast
 
 
-class ResidualStacks(BaseModel):
+class ResidualStacks(SumModel):
     """Base of the models made of stacks of residual blocks; ``blocks`` in order, ``stack_names`` the stack of each."""
 
     blocks: ModuleList
@@ -217,62 +217,6 @@ class ResidualStacks(BaseModel):
         for part in rest:
             total = total + part
         return total
-
-    def decompose(self, batch: Batch, by: str = "stack") -> dict[str, np.ndarray]:
-        """What each stack (or block, ``by="block"``) adds to `forecast`, in the units of the data: name -> [B, h, columns].
-
-        The first part, "level", is the forecast without any block; each other part is the difference that its blocks make
-        to the forecast of those before them. The parts add up to the forecast for every loss and scaler; where both are
-        affine they do not depend on the order. Raises `ConfigError` (E0010) for another ``by``.
-
-        >>> import ndiv, numpy as np
-        >>> m = ndiv.models.NBEATS(h=4, input_size=8, mlp_units=[[8, 8]])
-        >>> parts = m.decompose({"insample_y": np.ones((2, 8, 1), np.float32)})
-        >>> list(parts)
-        ['level', 'identity', 'trend', 'seasonality']
-        >>> bool(np.allclose(sum(parts.values()), m.forecast({"insample_y": np.ones((2, 8, 1), np.float32)}), atol=1e-6))
-        True
-        """
-        if by not in ("stack", "block"):
-            raise ConfigError(f"{type(self).__name__}.decompose: by must be 'stack' or 'block', not {by!r}", value=by,
-                              hint=closest(str(by), ("stack", "block")))
-        was = self.training
-        self.eval()
-        try:
-            with no_grad():
-                return self._decomposed(batch, by)
-        finally:
-            self.train(was)
-
-    def _decomposed(self, batch: Batch, by: str) -> dict[str, np.ndarray]:
-        from ...program.forward import arrays_of
-
-        scaled, loc, scale = self.scale(batch)
-        parts, names = self.blockwise(scaled), self.part_names(scaled)
-        levels = len(parts) - len(names)
-
-        def columns(numbers: Any) -> np.ndarray:
-            numbers = self._unaffine(numbers)
-            if self.loss.is_distribution_output:
-                out: Any = self.loss.forecast(numbers, loc, scale)
-            else:
-                out = self.loss.forecast(numbers)
-                out = out if loc is None else self.scaler.inverse(out, loc[..., None], scale[..., None])
-            return np.asarray(arrays_of(out)).reshape(len(out), self.h, -1)
-
-        total = parts[-1] * 0.0  # [B, h, outputs]
-        for part in parts[:levels]:
-            total = total + part
-        before = columns(total)
-        found = {"level": before}
-        for k, part in enumerate(parts[levels:]):
-            total = total + part
-            after = columns(total)
-            stack = names[k]
-            name = stack if by == "stack" else f"{stack}, block {names[:k].count(stack) + 1}"
-            found[name] = found.get(name, 0.0) + (after - before)
-            before = after
-        return found
 
 
 # -- checks of arguments: ConfigError (E0010) --------------------------------------------------------------------------------

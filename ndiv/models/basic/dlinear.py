@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
 from ...nn import Linear
-from ..base import BaseModel, Batch
+from ..base import Batch
+from ..parts import SumModel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..arguments import CommonArguments
 
 
-class DLinear(BaseModel):
+class DLinear(SumModel):
     """DLinear. moving_avg_window: length of the moving average, odd.
 
     >>> import numpy as np
@@ -47,13 +48,23 @@ class DLinear(BaseModel):
         self.linear_season = Linear(self.input_size, self.h * self.n_out)
 
     def forward(self, batch: Batch) -> Any:
+        trend, season = self._mapped(batch)
+        return (trend + season).reshape(-1, self.h, self.n_out)
+
+    def blockwise(self, batch: Batch) -> list[Any]:
+        return [part.reshape(-1, self.h, self.n_out) for part in self._mapped(batch)]
+
+    def part_names(self, batch: Batch) -> list[str]:
+        return ["trend", "seasonality"]
+
+    def _mapped(self, batch: Batch) -> tuple[Any, Any]:
+        """What trend and remainder give, [B, h * outputs] each."""
         y, mask, *_ = self.inputs(batch)
         if mask is not None and self.variant == "paper":
             y = _filled(y, mask)
         x = y.reshape(-1, self.input_size)  # [B, L]
         trend = FUNCTIONS["moving_average"](x, self.window)
-        out = self.linear_trend(trend) + self.linear_season(x - trend)  # [B, h * outputs]
-        return out.reshape(-1, self.h, self.n_out)
+        return self.linear_trend(trend), self.linear_season(x - trend)
 
 
 def _filled(y: Any, mask: Any) -> Any:

@@ -19,6 +19,7 @@ from ...autograd.ops import FUNCTIONS
 from ...nn import Dropout, LayerNorm, Linear, Module, ModuleList, SeriesDecomposition
 from ..arguments import check_count
 from ..base import Batch
+from ..parts import SumModel
 from .layers import Embedding, EncoderDecoder, FeedForward
 
 __all__ = ["DecompositionModel", "SeasonalNorm"]
@@ -90,7 +91,7 @@ class DecomposedDecoderLayer(Module):
         return z, self.trend(trends, h)
 
 
-class DecompositionModel(EncoderDecoder):
+class DecompositionModel(EncoderDecoder, SumModel):
     """Base of Autoformer and FEDformer: tokens without positions, decomposition, encoder and decoder.
 
     Missing steps of a window are taken to be at the mean of the others in ``paper``; in ``compat`` they are zeros.
@@ -117,6 +118,22 @@ class DecompositionModel(EncoderDecoder):
         self.projection = Linear(hidden, self.n_out)
 
     def forward(self, batch: Batch) -> Any:
+        trend, *parts, season = self._parts(batch)
+        for part in parts:
+            trend = trend + part  # [B, h, outputs]
+        return season + trend
+
+    def blockwise(self, batch: Batch) -> list[Any]:
+        level, trend, *parts, season = self._parts(batch)
+        for part in parts:
+            trend = trend + part
+        return [level + trend * 0.0, trend, season]
+
+    def part_names(self, batch: Batch) -> list[str]:
+        return ["trend", "seasonality"]
+
+    def _parts(self, batch: Batch) -> list[Any]:
+        """The window's level, what each layer adds to the trend, the season; they add up to [B, h, outputs]."""
         y, mask, hist, futr, stat = self.inputs(batch)  # [B, L, 1]
         if mask is None or self.variant == "compat":
             level = FUNCTIONS["mean"](y, 1, True)  # [B, 1, 1]
@@ -131,8 +148,8 @@ class DecompositionModel(EncoderDecoder):
         memory = self.encoder_norm(x)
         start = FUNCTIONS["pad"](self.season(y)[0][:, -self.label:], (0, 0, 0, self.h))  # [B, label + h, 1]
         z = self.decoder_embedding(start, self._marks(stat, None if futr is None else futr[:, -ahead:], length=ahead))
-        trend = self.leveled(level)
+        parts = [self.leveled(level)]
         for layer in self.decoder:
             z, part = layer(z, memory, self.h)
-            trend = trend + part  # [B, h, outputs]
-        return self.projection(self.decoder_norm(z)[:, -self.h:]) + trend
+            parts.append(part)
+        return [*parts, self.projection(self.decoder_norm(z)[:, -self.h:])]
