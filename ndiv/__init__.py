@@ -35,9 +35,10 @@ _names("ndiv.forecast", "NeuralForecast evaluate")
 _names("ndiv.forecast.evaluation", "compare")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
+_names("ndiv.tuning", "tune")
 _MODULES = frozenset(
-    "autograd backends bench cli data errors export forecast interop language losses models nn optim plot program random "
-    "training utils verify".split())
+    "auto autograd backends bench cli data errors export forecast interop language losses models nn optim plot program random "
+    "training tuning utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 

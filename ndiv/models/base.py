@@ -688,10 +688,14 @@ class BaseModel(Module):
         return out
 
     @staticmethod
-    def from_config(config: dict[str, Any]) -> BaseModel:
+    def from_config(config: dict[str, Any]) -> Any:
         """The untrained model that `config` describes."""
         from . import get_model
 
+        if "auto" in config:
+            from ..auto.base import restored
+
+            return restored(config)
         options = dict(config)
         cls, categories = get_model(options.pop("model")), options.pop("categories", {})
         for key in ("loss", "valid_loss"):
