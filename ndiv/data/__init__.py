@@ -17,6 +17,7 @@ _HOME = {
     "scalers": ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"],
     "frequency": ["Frequency", "infer_freq"],
     "frames": ["from_frame", "fill_gaps"],
+    "rules": ["DataRules"],
     "ahead": ["future_frame_values", "future_times"],
     "output": ["to_frame"],
     "readers": ["air_passengers", "read_matrix", "read_table"],

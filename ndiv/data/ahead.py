@@ -37,12 +37,13 @@ def future_times(last_times: np.ndarray, freq: Any, h: int, time_zone: str | Non
 
 
 def future_frame_values(futr_df: Any, ids: np.ndarray, times: np.ndarray, names: Sequence[str], *,
-                        id_col: str = "unique_id", time_col: str = "ds",
-                        categories: dict[str, list[Any]] | None = None) -> tuple[np.ndarray, int]:
+                        id_col: str = "unique_id", time_col: str = "ds", categories: dict[str, list[Any]] | None = None,
+                        before: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """Future covariates aligned to forecasts: (float32 [S, h, F], number of rows of ``futr_df`` that were not used).
 
     Arguments: ``ids`` [S], ``times`` [S, h] (`future_times`), ``names`` the F columns; ``categories``: the values of
-    columns that become codes, to which new ones are appended. Rows may come in any order.
+    columns that become codes, to which new ones are appended; ``before`` [S, F]: what was known last, from where missing
+    numbers are filled forward. Rows may come in any order.
     Raises `FeatureError` (E0004) for a missing column, `DataError` (E0011) for missing rows, duplicates, NaN, text.
     """
     table = Table(with_index(futr_df, (id_col, time_col)), "futr_df")
@@ -80,6 +81,11 @@ def future_frame_values(futr_df: Any, ids: np.ndarray, times: np.ndarray, names:
     used = np.zeros(len(values), bool)
     used[rows] = True
     for k, name in enumerate(names):
-        refuse_values(table, name, "futr_exog", used & ~(np.abs(values[:, k]) <= FLOAT_LIMIT),
-                       "missing or infinite values", "Fill them before forecasting.", have, codes, given)
-    return values[rows].astype(np.float32).reshape(*times.shape, len(names)), int((~used).sum())
+        wrong = ~(np.abs(values[:, k]) <= FLOAT_LIMIT)
+        refuse_values(table, name, "futr_exog", used & (wrong if before is None else wrong & ~np.isnan(values[:, k])),
+                      "missing or infinite values", "Fill them before forecasting, or exog_nan='ffill' takes the last known "
+                      "value.", have, codes, given)
+    found = values[rows].astype(np.float32).reshape(*times.shape, len(names))
+    for step in range(times.shape[1] if before is not None else 0):
+        found[:, step] = np.where(np.isnan(found[:, step]), before if step == 0 else found[:, step - 1], found[:, step])
+    return found, int((~used).sum())

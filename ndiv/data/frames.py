@@ -2,8 +2,8 @@
 
 Contract: a frame that `from_frame` accepts has unique, gap-free, finite, sorted series; one it refuses gets a coded
 error that names the first culprits (id, time, row number counted from 0) and the way out. NaN or null in the target
-is a missing value and no error. Columns are read in `tables`, checked in `checks`; what lies ahead is in `ahead`, the way back
-in `output`.
+is a missing value and no error. Columns are read in `tables`, values checked in `checks`, rows sorted and repaired in
+`assemble`; what lies ahead is in `ahead`, the way back in `output`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from ndiv.errors import DataError, EmptyDataError, FeatureError
+from ndiv.errors import EmptyDataError, FeatureError
 
 from ._extras import need
 from .ahead import future_frame_values, future_times
+from .assemble import Rows, Source, assemble
 from .categories import codes_of, ordered
-from .checks import FLOAT_LIMIT, check_steps, covariate, refuse_duplicates, refuse_values
-from .frequency import Frequency, infer_freq
+from .checks import FLOAT_LIMIT, covariate, refuse_values
+from .frequency import Frequency
 from .output import to_frame
+from .rules import DataRules
 from .statics import static_table, statics
 from .store import SeriesStore
 from .tables import Table, categories_in, numbers, read_ids, read_times, with_index
 
-__all__ = ["fill_gaps", "from_frame", "future_frame_values", "future_times", "to_frame"]
+__all__ = ["fill_gaps", "from_frame", "future_frame_values", "future_times", "read_frame", "store_of", "to_frame"]
 
 ONLY_SERIES = "series_1"  # the id given to a frame that has no id column
+AS_THEY_ARE = DataRules()  # nothing is repaired
 
 
 def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                hist_exog: Sequence[str] = (), futr_exog: Sequence[str] = (), stat_exog: Sequence[str] = (),
-               static_df: Any = None, cat_exog: Sequence[str] = ()) -> SeriesStore:
+               static_df: Any = None, cat_exog: Sequence[str] = (), rules: DataRules = AS_THEY_ARE) -> SeriesStore:
     """A checked `SeriesStore` from a long frame: one row per series and time.
 
     Arguments: ``df``, pandas or polars (or a dict of columns), rows in any order; without an id column all rows are one
@@ -41,6 +44,7 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     always verified against the data. ``hist_exog``, ``futr_exog``: columns of ``df``; ``stat_exog``: columns of
     ``static_df``, joined by id; ``cat_exog``: those of them that hold categories (text, whole numbers, booleans; missing
     ones too), which become codes, see `SeriesStore`. A column ``available_mask`` (0 or 1) marks target values to ignore.
+    ``rules``: what to do with duplicates, gaps and missing covariates; refused unless it says otherwise.
 
     Raises `EmptyDataError` (E0003), `FeatureError` (E0004, a column is missing), `ConfigError` (E0010, unknown freq),
     `DataError` (E0011: duplicates, gaps, a freq that disagrees, null times or ids, text, infinities, NaN covariates,
@@ -50,64 +54,76 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     >>> store.y.tolist(), store.ids.tolist()
     ([1.0, 2.0], ['series_1'])
     """
+    return read_frame(df, freq, id_col=id_col, time_col=time_col, target_col=target_col, hist_exog=hist_exog,
+                      futr_exog=futr_exog, stat_exog=stat_exog, static_df=static_df, cat_exog=cat_exog, rules=rules)[0]
+
+
+def read_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
+               hist_exog: Sequence[str] = (), futr_exog: Sequence[str] = (), stat_exog: Sequence[str] = (),
+               static_df: Any = None, cat_exog: Sequence[str] = (),
+               rules: DataRules = AS_THEY_ARE) -> tuple[SeriesStore, np.ndarray]:
+    """What `from_frame` gives, and the target as the frame holds it: float64 [T] in the order of the store, NaN where missing.
+
+    The store keeps float32, which is enough to train on but would show 123456789 as 123456792 beside a forecast.
+    """
     table = Table(with_index(df, (id_col, time_col)))
     if not len(table.frame):
         raise EmptyDataError("df has no rows", value=0, hint="Check the filter or the file that produced it.")
     table.need(time_col, "time"), table.need(target_col, "target")
-    if id_col in table.columns:
-        codes, ids = read_ids(table, id_col)
-    else:
-        near = difflib.get_close_matches(id_col.lower(), [c.lower() for c in map(str, table.columns)], 1, 0.75)
-        if near:
-            table.need(id_col, "id")
-        codes, ids = np.zeros(len(table.frame), np.int64), np.array([ONLY_SERIES], object)
+    _check_listed(cat_exog, (*hist_exog, *futr_exog, *stat_exog))
+    ids, codes = ids_of(table, id_col)
     times, origin = read_times(table, time_col)
     step = None if freq is None else Frequency(freq, origin["time_zone"])
     if step:
         step.check(times)
-
-    _check_listed(cat_exog, (*hist_exog, *futr_exog, *stat_exog))
-    facts = (ids, codes, times)
-    y = numbers(table, target_col, "target")
-    refuse_values(table, target_col, "target", np.abs(y) > FLOAT_LIMIT, "infinite or too large values",
-                   "Replace them by null, which means missing, or rescale (float32 ends at 3e38).", *facts)
-    known = ~np.isnan(y)
-    if "available_mask" in table.columns:
-        known &= numbers(table, "available_mask", "mask") > 0
-    coded = {name: categories_in(table, name, role)
-             for role, names in (("hist_exog", hist_exog), ("futr_exog", futr_exog)) for name in names if name in cat_exog}
+    roles = {name: role for role, names in (("hist_exog", hist_exog), ("futr_exog", futr_exog)) for name in names}
+    coded = {name: categories_in(table, name, role) for name, role in roles.items() if name in cat_exog}
     static, coded_static = static_table(static_df, stat_exog, id_col), {}
     if static is not None:
         coded_static = {name: categories_in(static, name, "stat_exog") for name in stat_exog if name in cat_exog}
     lists = [*coded.items(), *coded_static.items()]
     categories = {name: ordered([v for other, (_, values) in lists if other == name for v in values], f"column {name!r}")
                   for name, _ in lists}
-    columns = {name: codes_of(*coded[name], categories[name]) if name in coded else covariate(table, name, role, *facts)
-               for role, names in (("hist_exog", hist_exog), ("futr_exog", futr_exog)) for name in names}
-
-    rows = np.arange(len(y))
-    later = codes[1:] - codes[:-1]
-    if (later < 0).any() or ((later == 0) & (times[1:] < times[:-1])).any():
-        rows = np.lexsort((times, codes))
-        codes, times, y, known = codes[rows], times[rows], y[rows], known[rows]
-        columns = {name: values[rows] for name, values in columns.items()}
-    refuse_duplicates(times, codes, ids, rows, "df", id_col, time_col)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    if step is None:
-        found = infer_freq(times, offsets, table.library, origin["time_zone"])
-        if found is None:
-            raise DataError("freq cannot be inferred from these times", value=None,
-                            hint="Pass freq, for example 'D', '1mo' or 1; too few rows or irregular times say nothing.")
-        step = Frequency(found, origin["time_zone"])
-    check_steps(times, offsets, ids, rows, step, table.library)
-
-    def block(names: Sequence[str]) -> np.ndarray | None:
-        return np.stack([columns[n] for n in names], axis=1) if names else None
-
+    columns = [codes_of(*coded[name], categories[name]) if name in coded
+               else covariate(table, name, role, ids, codes, times, nan=True) for name, role in roles.items()]
+    rows = Rows(ids, codes, times, target(table, target_col, ids, codes, times),
+                np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0), np.float32), list(roles),
+                list(roles.values()), np.array([name in coded for name in roles], bool), np.arange(len(codes)))
+    rows, step = assemble(rows, step, rules, Source(id_col, time_col, table.library, origin["time_zone"]))
     origin.update(library=table.library, id_col=id_col, time_col=time_col, target_col=target_col)
-    return SeriesStore(ids, offsets, times, y, known, block(hist_exog), block(futr_exog),
-                       statics(static, stat_exog, ids, id_col, coded_static, categories), list(hist_exog), list(futr_exog),
-                       list(stat_exog), step.freq, origin, categories)
+    stat = statics(static, stat_exog, ids, id_col, coded_static, categories)
+    store = store_of(rows, step, hist_exog, futr_exog, stat_exog, stat, origin, categories)
+    return store, rows.y
+
+
+def store_of(rows: Rows, step: Frequency, hist_exog: Sequence[str], futr_exog: Sequence[str], stat_exog: Sequence[str],
+             stat: np.ndarray | None, origin: dict[str, Any], categories: dict[str, list[Any]]) -> SeriesStore:
+    """Assembled rows as a store."""
+    def block(names: Sequence[str]) -> np.ndarray | None:
+        return rows.exog[:, [rows.names.index(n) for n in names]] if names else None
+
+    return SeriesStore(rows.ids, rows.offsets, rows.times, rows.y, ~np.isnan(rows.y), block(hist_exog), block(futr_exog), stat,
+                       list(hist_exog), list(futr_exog), list(stat_exog), step.freq, origin, categories)
+
+
+def ids_of(table: Table, id_col: str) -> tuple[np.ndarray, np.ndarray]:
+    """(distinct ids [S], codes [T]); one series where there is no such column and none that is named alike."""
+    if id_col in table.columns:
+        codes, ids = read_ids(table, id_col)
+        return ids, codes
+    if difflib.get_close_matches(id_col.lower(), [c.lower() for c in map(str, table.columns)], 1, 0.75):
+        table.need(id_col, "id")
+    return np.array([ONLY_SERIES], object), np.zeros(len(table.frame), np.int64)
+
+
+def target(table: Table, name: str, ids: np.ndarray, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The target as float64 [T], NaN where missing or marked so by ``available_mask``; text and infinities are refused."""
+    y = numbers(table, name, "target")
+    refuse_values(table, name, "target", np.abs(y) > FLOAT_LIMIT, "infinite or too large values",
+                  "Replace them by null, which means missing, or rescale (float32 ends at 3e38).", ids, codes, times)
+    if "available_mask" not in table.columns:
+        return y
+    return np.where(numbers(table, "available_mask", "mask") > 0, y, np.nan)
 
 
 def _check_listed(cat_exog: Sequence[str], others: Sequence[str]) -> None:

@@ -20,10 +20,11 @@ __all__ = ["Table", "categories_in", "few", "numbers", "read_ids", "read_times",
 
 
 class Table:
-    """A frame, pandas or polars alike (through narwhals). ``what`` names it in errors."""
+    """A frame, pandas or polars alike (through narwhals). ``what`` names it in errors, rows are counted from
+    ``first_row``, which is not 0 for a later chunk of a file."""
 
-    def __init__(self, df: Any, what: str = "df") -> None:
-        self.what = what
+    def __init__(self, df: Any, what: str = "df", first_row: int = 0) -> None:
+        self.what, self.first_row = what, first_row
         if isinstance(df, dict):
             df = need("pandas").DataFrame(df)
         self.nw = need("narwhals")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndiv.data.output import to_frame
+from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
@@ -57,7 +58,8 @@ def _whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None, after: np.ndarray, *,
-             val_size: int, refit: bool | int, verbose: bool | None) -> tuple[Any, LocalScaler | None]:
+             val_size: int, refit: bool | int, verbose: bool | None,
+             rules: DataRules | None = None) -> tuple[Any, LocalScaler | None]:
     """(frame of id, time, cutoff, target, forecasts; scaler of the last training).
 
     ``after``: rows after each cutoff, [W] (`plan`). ``target``: float64 [T] to show beside the forecasts; None: the
@@ -72,7 +74,7 @@ def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, targe
     parts: list[dict[str, np.ndarray]] = []
     for begin in range(0, len(after), every or len(after)):
         stop = begin + every if every else len(after)
-        scaler = nf.train(head(store, ends[:, begin]), val_size, use_init_models=True, verbose=verbose)
+        scaler = nf.train(head(store, ends[:, begin]), val_size, use_init_models=True, verbose=verbose, rules=rules)
         parts += _forecasts(nf, store, ends[:, begin:stop], rows[:, begin:stop], scaler)
     forecasts = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
 

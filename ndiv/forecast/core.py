@@ -13,6 +13,7 @@ import numpy as np
 
 from ndiv.data.frequency import Frequency
 from ndiv.data.output import to_frame
+from ndiv.data.rules import DataRules
 from ndiv.data.scalers import SERIES_SCALERS
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
@@ -20,8 +21,9 @@ from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
 from . import future, persistence
 from .columns import exog_names, head, output_columns, view
 from .events import with_events
-from .reading import ColumnNames, as_frame, exact_target, read_store
+from .reading import ColumnNames, as_frame, read_store, read_with_target
 from .scaling import LocalScaler
+from .short import ahead_of, long_enough, long_enough_with, padded
 from .unseen import warn_unseen
 
 __all__ = ["NeuralForecast"]
@@ -34,6 +36,8 @@ class NeuralForecast:
     freq               step between times: pandas alias ("h", "MS"), polars duration ("1h"), whole number, or None to
                        infer it from the data
     local_scaler_type  scale each series before training: "standard", "robust", "robust-iqr", "minmax", "boxcox"
+    duplicates, fill_gaps, short_series, exog_nan
+                       what to do with data that break a rule (`ndiv.data.DataRules`): refuse them, "raise", or repair them
 
     Raises `ConfigError` (E0010) for no models, different horizons, an unknown freq or scaler.
 
@@ -45,7 +49,9 @@ class NeuralForecast:
     ['unique_id', 'ds', 'NLinear']
     """
 
-    def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None) -> None:
+    def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None, *, duplicates: str = "raise",
+                 fill_gaps: str = "raise", short_series: str = "raise", exog_nan: str = "raise") -> None:
+        self.rules = DataRules(duplicates, fill_gaps, short_series, exog_nan)
         self.models: list[Any] = _checked_models(models)
         self.h: int = self.models[0].h
         if freq is not None:
@@ -69,7 +75,8 @@ class NeuralForecast:
 
     def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, events_df: Any = None,
             use_init_models: bool = False, verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds",
-            target_col: str = "y") -> NeuralForecast:
+            target_col: str = "y", duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
+            exog_nan: str | None = None) -> NeuralForecast:
         """Train every model; a second call goes on from the weights of the first.
 
         df               long frame (pandas, polars) or path of a CSV or Parquet file; None: the series of the last fit.
@@ -80,23 +87,27 @@ class NeuralForecast:
                          empty, and without ids the events concern every series. None: those of the last fit, if ``df`` is None
         use_init_models  start again from fresh weights
         verbose          None: a progress bar on a terminal; True: also lines elsewhere; False: silent
+        duplicates, fill_gaps, short_series, exog_nan
+                         as of the constructor, whose choices they replace
 
         Raises `EmptyDataError` (E0003), `FeatureError` (E0004), `HorizonError` (E0005, a series too short),
         `ConfigError` (E0010), `DataError` (E0011: duplicates, gaps, text, infinities ...), `NonFiniteError` (E0009).
         """
+        rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
         if df is None:
             store, columns = self._stored(), self.columns
         else:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col))
-            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
+            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True, rules=rules)
+        store = long_enough(store, self.models, val_size, rules)
         store = with_events(store, events_df, self.models, columns)
-        scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose)
-        self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
+        scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose, rules=rules)
+        self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules
         return self
 
-    def train(self, store: SeriesStore, val_size: int = 0, *, use_init_models: bool = False,
-              verbose: bool | None = None) -> LocalScaler | None:
+    def train(self, store: SeriesStore, val_size: int = 0, *, use_init_models: bool = False, verbose: bool | None = None,
+              rules: DataRules | None = None) -> LocalScaler | None:
         """Train the models on a store, and return the scaler of its series; ``dataset`` stays as it is."""
         scaler = None
         if self.local_scaler_type is not None:
@@ -107,7 +118,7 @@ class NeuralForecast:
         for model in self.models:
             if use_init_models:
                 model.reset()
-            model.fit_store(view(scaled, model), val_size, 0, verbose=verbose)
+            model.fit_store(view(padded(scaled, model, val_size, rules or self.rules), model), val_size, 0, verbose=verbose)
         return scaler
 
     # -- forecasting -----------------------------------------------------------------------------------------------
@@ -128,7 +139,9 @@ class NeuralForecast:
         """
         self._check_fitted()
         steps = self._steps(h)
-        history = with_events(self._history(df, static_df), events_df, self.models, self.columns)
+        history = self._history(df, static_df)
+        history = with_events(history if df is None else ahead_of(history, self.models, self.rules), events_df, self.models,
+                              self.columns)
         store, values = self._future_values(history, futr_df)
         warn_unseen(self.models, store, values)
         forecasts = self.forecast(store, values, self.scaler)
@@ -155,7 +168,9 @@ class NeuralForecast:
     def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int | None = 1,
                          step_size: int | None = 1, val_size: int = 0, test_size: int | None = None,
                          refit: bool | int = False, *, events_df: Any = None, verbose: bool | None = None,
-                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y") -> Any:
+                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
+                         duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
+                         exog_nan: str | None = None) -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
 
         step_size  steps from one cutoff to the next; None: ``h``, so that windows do not overlap
@@ -169,18 +184,20 @@ class NeuralForecast:
         """
         from .backtest import backtest, plan
 
+        rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
+        cutoffs = plan(self.h, n_windows, step_size, test_size)
         if df is None:
             store, columns, target = self._stored(), self.columns, None
         else:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col, target_col, "cutoff"))
-            df = as_frame(df, columns)
-            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True)
-            target = exact_target(df, store, columns)
+            store, target = read_with_target(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True,
+                                             rules=rules)
+        store, target = long_enough_with(target, store, self.models, val_size + int(cutoffs[0]), rules)
         store = with_events(store, events_df, self.models, columns)
-        cutoffs = plan(self.h, n_windows, step_size, test_size)
-        frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose)
-        self.dataset, self.columns, self.scaler, self.fitted_freq = store, columns, scaler, store.freq
+        frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose,
+                                 rules=rules)
+        self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules
         return frame
 
     def predict_insample(self, step_size: int = 1) -> Any:
@@ -291,11 +308,13 @@ class NeuralForecast:
         if df is None:
             return self._stored()
         none: dict[str, list[str]] = {"hist": [], "futr": [], "stat": [], "cat": []}
-        return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df)
+        return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df,
+                          rules=self.rules)
 
     def _future_values(self, store: SeriesStore, futr_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
         frame = None if futr_df is None else as_frame(futr_df, self.columns)
-        return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col)
+        return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col,
+                                    fill=self.rules.exog_nan == "ffill")
 
     def _steps(self, h: int | None) -> int:
         if h is None:

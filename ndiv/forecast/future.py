@@ -65,9 +65,10 @@ def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, ti
 
 
 def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str], id_col: str,
-                  time_col: str) -> tuple[SeriesStore, np.ndarray | None]:
+                  time_col: str, fill: bool = False) -> tuple[SeriesStore, np.ndarray | None]:
     """(the store, covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when that is empty).
-    Categories that only the future holds are added to those of the store.
+    Categories that only the future holds are added to those of the store. ``fill``: a number that is missing is the last known
+    one, in futr_df or else in the store.
 
     Raises `FeatureError` (E0004) when futr_df, a column or a row is missing, `DataError` (E0011) for duplicate rows,
     text and NaN. Rows that no forecast needs are dropped with a warning.
@@ -95,7 +96,7 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
                            hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
     categories = {name: list(values) for name, values in store.categories.items()}
     values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col,
-                                         categories=categories)
+                                         categories=categories, before=store.futr[store.offsets[1:] - 1] if fill else None)
     if unused:
         warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=4)
     return replace(store, categories=categories), values

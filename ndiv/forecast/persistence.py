@@ -58,7 +58,7 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
     store = nf.dataset
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
-        "local_scaler_type": nf.local_scaler_type, "models": [m.config() for m in nf.models],
+        "local_scaler_type": nf.local_scaler_type, "rules": asdict(nf.rules), "models": [m.config() for m in nf.models],
         "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
         "scaler_ids": None, "series": None}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
@@ -126,7 +126,7 @@ def load(path: Any, llm: Any = None) -> NeuralForecast:
                 if len(model.series_ids) != model.n_series:
                     raise ValueError(f"{len(model.series_ids)} ids for {model.n_series} series")
             models.append(model)
-        nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"])
+        nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"], **manifest.get("rules", {}))
         nf.columns = ColumnNames(**manifest["columns"])
         nf.fitted_freq = manifest["freq"]
         if manifest.get("scaler_columns") is not None:

@@ -590,7 +590,7 @@ class BaseModel(Module):
             named = ", ".join(f"{store.ids[s]} ({train_rows[s]} rows)" for s in short[:3])
             raise HorizonError(f"{type(self).__name__}: {short.size} series are shorter than input_size={self.input_size} "
                                f"and one step to forecast: {named}", value=int(train_rows[short[0]]),
-                               hint="lower input_size, drop these series, or set start_padding_enabled=True")
+                               hint="lower input_size, pass short_series='pad' or 'drop', or set start_padding_enabled=True")
 
     def predict_store(self, store: SeriesStore, futr: np.ndarray | None = None) -> np.ndarray:
         """Forecast after the end of every series, float64 [S, h, outputs]; shorter series are padded and masked.
