@@ -25,10 +25,10 @@ class CommonArguments(TypedDict, total=False):
     categorical_cardinalities: dict[str, int] | None  # categories of each such column; where it is not named, fit counts them
     cat_emb_dim: str | int  # columns that stand for a category: "fastai", "sqrt", "half" (of their number), or how many
     exclude_insample_y: bool  # forecast from covariates alone
-    loss: Any  # what training minimizes
+    loss: Any  # what training minimizes: a loss of ndiv.losses, its name, or a function of (y_hat, y); None: MAE()
     valid_loss: Any  # what validation measures; None: the loss
     max_steps: int  # training steps
-    learning_rate: float
+    learning_rate: float  # of the optimizer, at its start
     num_lr_decays: int  # how often the rate is halved over max_steps; negative: never
     early_stop_patience_steps: int  # validations without improvement before stopping; negative: never
     val_check_steps: int  # steps between validations
@@ -40,13 +40,13 @@ class CommonArguments(TypedDict, total=False):
     training_data_availability_threshold: float  # share of observed values that a window must have
     step_size: int  # distance between windows
     scaler_type: str  # normalization of each window
-    random_seed: int
+    random_seed: int  # of the first weights, of dropout and of the windows that a step draws
     drop_last_loader: bool  # leave out the last partial batch of series
     alias: str | None  # name of the forecast's column
     optimizer: Any  # "Adam", "AdamW", or a class
-    optimizer_kwargs: dict[str, Any] | None
+    optimizer_kwargs: dict[str, Any] | None  # its arguments, beside the learning rate
     lr_scheduler: Any  # a name, a class, or a function (base_lr, step) -> lr
-    lr_scheduler_kwargs: dict[str, Any] | None
+    lr_scheduler_kwargs: dict[str, Any] | None  # its arguments
     gradient_clip_val: float | None  # largest global norm of the gradient
     accumulate_grad_batches: int  # batches averaged for one step
     memory_budget: int | None  # most bytes for temporaries of a training step's plan; more than that are computed again

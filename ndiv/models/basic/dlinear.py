@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class DLinear(SumModel):
-    """DLinear. moving_avg_window: length of the moving average, odd.
+    """DLinear.
+
+    moving_avg_window   length of the moving average, odd
 
     >>> import numpy as np
     >>> m = DLinear(h=24, input_size=96)

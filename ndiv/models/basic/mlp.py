@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class MLP(BaseModel):
-    """MLP. num_layers: hidden layers; hidden_size: their width.
+    """MLP.
+
+    num_layers    hidden layers
+    hidden_size   their width
 
     >>> import numpy as np
     >>> m = MLP(h=24, input_size=96, hidden_size=64)

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class MLPMultivariate(BaseModel):
-    """MLPMultivariate. n_series: series, None: as many as fit is given; num_layers: hidden layers; hidden_size: their width.
+    """MLPMultivariate.
+
+    n_series      series; None: as many as fit is given
+    num_layers    hidden layers
+    hidden_size   their width
 
     >>> import numpy as np
     >>> m = MLPMultivariate(h=24, input_size=96, n_series=7, hidden_size=64)

@@ -58,7 +58,10 @@ class TCNCell(Module):
 
 
 class BiTCN(BaseModel):
-    """BiTCN. hidden_size: channels of both networks; dropout: after each layer.
+    """BiTCN.
+
+    hidden_size   channels of both networks
+    dropout       after each layer
 
     >>> import numpy as np
     >>> m = BiTCN(h=24, input_size=96)

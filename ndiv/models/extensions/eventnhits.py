@@ -100,8 +100,10 @@ class EventNHITS(NHITS):
     events_known_ahead    False: a window sees events up to its last row. True: those of its horizon too, for events that are
                           announced before
     max_events            events that a window sees at most, the latest
-    event_hidden_size     width of the events' layers; event_n_head: heads; event_encoder_layers: layers of the encoder;
-                          event_dropout: dropout in them
+    event_hidden_size     width of the events' layers
+    event_n_head          heads of attention, event_hidden_size // event_n_head features each
+    event_encoder_layers  layers of the encoder
+    event_dropout         dropout in them
     all others            those of `NHITS`
 
     Numbers of events enter as they are, and are best near 1 in size. A batch holds events as ``event_values`` [B, E, F] (the

@@ -48,7 +48,9 @@ class MultiSeries(BaseModel):
     """A shared encoder with a head for each series.
 
     group          a categorical static covariate, such as "sector", which must be in stat_exog_list and in cat_exog_list
-    num_layers     hidden layers of the encoder; hidden_size: their width; dropout: after each
+    num_layers     hidden layers of the encoder
+    hidden_size    their width
+    dropout        after each of them
     series_heads   False: the shared head alone
     unseen_share   share of the training windows that take the mean head of their group
 

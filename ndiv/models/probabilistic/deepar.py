@@ -57,8 +57,12 @@ class DeepAR(PathModel):
     """DeepAR. Without a loss it is Student's t; DistributionLoss("Normal") and ("NegativeBinomial") are the paper's.
 
     h_train                 steps of the horizon whose likelihood is trained (compat; paper trains window and horizon)
-    lstm_n_layers, lstm_hidden_size, lstm_dropout   dropout is between layers
-    decoder_hidden_layers, decoder_hidden_size, decoder_activation   hidden layers before the linear one; None: "ReLU"
+    lstm_n_layers           layers of the LSTM
+    lstm_hidden_size        width of its state
+    lstm_dropout            dropout between its layers
+    decoder_hidden_layers   hidden layers between the LSTM and the linear one
+    decoder_hidden_size     their width
+    decoder_activation      their activation; None: "ReLU"
     trajectory_samples      paths of a forecast
     lags                    values this many steps back are inputs too, as [24, 168]; each must lie inside the window
 

@@ -34,6 +34,7 @@ class RNN(RecurrentModel):
     encoder_activation      "tanh" or "relu"
     encoder_bias            whether the encoder has biases
     encoder_dropout         dropout between the encoder's layers
+    context_size            for familiarity: without effect, as in neuralforecast
     decoder_hidden_size     width of the decoder's hidden layers (direct mode)
     decoder_layers          its layers, the last of them linear (direct mode)
     decoder_activation      its activation, None: "ReLU" (direct mode)

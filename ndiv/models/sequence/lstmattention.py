@@ -19,6 +19,7 @@ The linear maps of attention have biases where `attention` says so.
 Training. z_k is y_{L+k} where teacher forcing says so (`teacher`; each value of each window by a coin of its own), and
 where not what the model forecasts greedily itself, without dropout; no gradient goes through that (Bengio et al. 2015).
 Of a missing y_{L+k} 0 is read.
+
 Forecast. z_k is what ``decoding`` says:
     greedy  the point forecast itself, of quantiles the median (their mean, where it is none of them), of a distribution
             the mean; the quantiles of a distribution are those given these means, and do not grow as errors add up
@@ -68,12 +69,16 @@ _BATCHES = 8  # whose increments make the codebook
 class LSTMAttention(DecodingModel):
     """LSTM encoder and decoder with attention.
 
-    lstm_n_layers, lstm_hidden_size, lstm_dropout   of both; dropout is between layers
+    lstm_n_layers          layers of encoder and of decoder
+    lstm_hidden_size       width of their states
+    lstm_dropout           dropout between their layers
     attention              "multihead", "luong" or "bahdanau"
     n_head                 parts of multi-head attention; lstm_hidden_size is a multiple of it
     encoder_bidirectional  the encoder reads the window in both directions
     teacher_forcing        "constant", "linear", "exponential" or "inverse_sigmoid": how the share of true values falls
-    teacher_forcing_ratio, teacher_forcing_decay, teacher_forcing_floor   it at the start, its decay, its least (`teacher`)
+    teacher_forcing_ratio  this share at the start of training
+    teacher_forcing_decay  how fast it falls (see `teacher`)
+    teacher_forcing_floor  the least that it falls to
     decoding               "greedy", or of a distribution "sample" or "beam"
     trajectory_samples     paths of a sampled forecast
     beam_width             paths that beam search keeps
