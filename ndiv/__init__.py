@@ -32,7 +32,7 @@ _names("ndiv.autograd.ops", "abs add amax amin argmax argmin attention_weights a
 _names("ndiv.random", "manual_seed")
 _names("ndiv.errors", "NdivError")
 _names("ndiv.forecast", "NeuralForecast evaluate")
-_names("ndiv.forecast.evaluation", "compare")
+_names("ndiv.forecast.evaluation", "backtest compare diagnose_residuals")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _names("ndiv.tuning", "tune")

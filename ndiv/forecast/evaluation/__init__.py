@@ -10,17 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backtests import Backtest as Backtest
+    from .backtests import backtest as backtest
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
     from .comparison import diebold_mariano as diebold_mariano
     from .metrics import METRICS as METRICS
+    from .residuals import ResidualDiagnostics as ResidualDiagnostics
+    from .residuals import diagnose_residuals as diagnose_residuals
     from .scores import evaluate as evaluate
     from .scores import forecast_columns as forecast_columns
 
-_HOME = {"METRICS": "metrics", "evaluate": "scores", "forecast_columns": "scores", "Comparison": "comparison",
-         "compare": "comparison", "diebold_mariano": "comparison"}
+_HOME = {name: module for module, names in {
+    "backtests": "Backtest backtest", "comparison": "Comparison compare diebold_mariano", "metrics": "METRICS",
+    "residuals": "ResidualDiagnostics diagnose_residuals", "scores": "evaluate forecast_columns",
+    }.items() for name in names.split()}
 
-__all__ = ["METRICS", "Comparison", "compare", "diebold_mariano", "evaluate", "forecast_columns"]
+__all__ = ["METRICS", "Backtest", "Comparison", "ResidualDiagnostics", "backtest", "compare", "diagnose_residuals",
+           "diebold_mariano", "evaluate", "forecast_columns"]
 
 
 def __getattr__(name: str) -> Any:

@@ -62,7 +62,7 @@ def evaluate(df: Any, metrics: Sequence[str | Callable[..., Any]] | str | None =
     groups = _groups(by, cutoff_col in frame.columns, agg_fn)
     keys = [id_col, *([cutoff_col] if cutoff_col in frame.columns else [])]
     frame = frame.sort(*keys, time_col).with_columns(nw.col(time_col).cum_count().over(*keys).alias("step"))
-    history = _history(train_df, frame, id_col)
+    history = _history(train_df, frame, (id_col, time_col, target_col, cutoff_col))
     call = Call(id_col, time_col, target_col, cutoff_col, history, seasonality, baseline)
     target = nw.col(target_col).cast(nw.Float64)
     known = ~(target.is_null() | target.is_nan())
@@ -123,15 +123,21 @@ def _groups(by: Sequence[str] | str | None, cutoffs: bool, agg_fn: str | None) -
     return found
 
 
-def _history(train_df: Any, frame: Any, id_col: str) -> Any:
+def _history(train_df: Any, frame: Any, names: tuple[str, ...]) -> Any:
     if train_df is None:
         return None
-    history = need("narwhals").from_native(train_df, eager_only=True)
+    nw = need("narwhals")
+    history = nw.from_native(train_df, eager_only=True)
+    for name in names[:3]:
+        if name not in history.columns:
+            raise FeatureError(f"train_df has no column {name!r}", value=name, hint=closest(name, history.columns, "Columns"))
+    id_col, _, target_col, _ = names
     lost = sorted(set(frame[id_col].to_list()) - set(history[id_col].to_list()))
     if lost:
         raise FeatureError(f"train_df lacks {len(lost)} series: {', '.join(map(str, lost[:3]))}", value=lost[:3],
                            hint="Pass the history of every series that is evaluated.")
-    return history
+    y = nw.col(target_col).cast(nw.Float64)
+    return history.with_columns(nw.when(~y.is_nan()).then(y).alias(target_col))  # NaN is a number in polars
 
 
 def _chosen(metrics: Any, scaled: bool) -> dict[str, Callable[..., Any] | None]:

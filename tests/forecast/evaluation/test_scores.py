@@ -153,7 +153,7 @@ def test_groups(like: Any) -> None:
 def test_shuffled_rows_and_models_without_intervals(like: Any) -> None:
     cv, _ = windows()
     ask = ["mae", "coverage", "crps", "directional_accuracy"]
-    one, two = (evaluate(like(frame), ask, by="step") for frame in (cv, cv.sample(frac=1, random_state=1)))
+    one, two = (evaluate(like(frame), ask, by="step", level=90) for frame in (cv, cv.sample(frac=1, random_state=1)))
     assert np.array_equal(np.asarray(one)[:, 2:].astype(float), np.asarray(two)[:, 2:].astype(float), equal_nan=True)
     assert np.isnan(np.array(column(one, "coverage_level90", "naive"), float)).all()
     assert len(column(one, "coverage_level90", "m")) == 4
