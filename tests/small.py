@@ -1,6 +1,6 @@
 """What tests of all models share: `small(name, width)`, a model's architecture at a size for tests; `every_loss`; `shaken`, a
 model whose weights have moved; `same_bits`, of forecasts; `same_steps`, of training; `IN_VARIANTS`, every (model, variant) that
-there is; and `sampled`, some of all combinations (``NDIV_TESTS=all``: all of them)."""
+there is; `EACH_MODEL`, each model in one of them; and `sampled`, some of all combinations (``NDIV_TESTS=all``: all of them)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,24 @@ from ndiv import losses
 from ndiv.models import get_model, list_models
 
 IN_VARIANTS = [(name, variant) for name in list_models() for variant in get_model(name).VARIANTS]
+WHOLE = os.environ.get("NDIV_TESTS") == "all"
+# each model in one of its variants, in turn
+EACH_MODEL = IN_VARIANTS if WHOLE else [(name, get_model(name).VARIANTS[k % len(get_model(name).VARIANTS)])
+                                        for k, name in enumerate(list_models())]
 
 
 def sampled(*axes: Iterable[Any], every: int = 3) -> list[tuple[Any, ...]]:
-    """One of ``every`` combinations of the axes' values, evenly: each value of one axis meets a part of every other's."""
-    sizes = [list(enumerate(axis)) for axis in axes]
-    whole = os.environ.get("NDIV_TESTS") == "all"
-    return [tuple(v for _, v in row) for row in itertools.product(*sizes) if whole or sum(k for k, _ in row) % every == 0]
+    """One of ``every`` combinations of the axes' values, evenly, and at least one with each value of each axis: each value of one
+    axis meets a part of every other's."""
+    values = [list(axis) for axis in axes]
+    rows = list(itertools.product(*(range(len(v)) for v in values)))
+    if not WHOLE:
+        taken = {row for row in rows if sum(row) % every == 0}
+        for place, axis in enumerate(values):
+            lacking = set(range(len(axis))) - {row[place] for row in taken}
+            taken |= {tuple(k if j == place else k % len(v) for j, v in enumerate(values)) for k in lacking if rows}
+        rows = sorted(taken)
+    return [tuple(axis[k] for axis, k in zip(values, row, strict=True)) for row in rows]
 
 
 DISTRIBUTIONS = ("Normal", "StudentT", "Poisson", "NegativeBinomial", "Gamma", "LogNormal", "Laplace", "Weibull", "Tweedie", "Beta",

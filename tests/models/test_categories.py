@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from small import sampled, small
+from small import small
 
 import ndiv
 from ndiv.autograd import no_grad
@@ -119,7 +119,7 @@ def test_training_hides_a_share_of_windows_and_values(static):
 # -- models --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, in sampled(TAKERS)])
+@pytest.mark.parametrize("name", TAKERS)
 def test_every_model_that_takes_covariates(name, monkeypatch):
     """Steps and forecasts are plans and agree with steps op by op; the row of unseen values is trained; codes are not scaled."""
     monkeypatch.setattr(categories, "HIDDEN", 0.3)

@@ -117,13 +117,13 @@ def same(build, case="", exactness=1e-6, **changes):
     assert plans(fast, "_objective") and all(e.engine == ENGINE for n in (method, "_objective") for e in plans(fast, n))
 
 
-@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=4))
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=12))
 def test_every_loss(name, loss):
     same(lambda: model(name, loss), loss)
 
 
 @pytest.mark.parametrize("name, variant, loss, scaler", [
-    row for row in sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"], WINDOW_SCALERS, every=5) if row[:2] in IN_VARIANTS])
+    row for row in sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"], WINDOW_SCALERS, every=13) if row[:2] in IN_VARIANTS])
 def test_every_scaler_and_variant(name, variant, loss, scaler):
     exactness = max(COMPAT.get((name, loss), 1e-6) if variant == "compat" else 1e-6, SCORES.get((name, scaler), 1e-6))
     same(lambda: model(name, loss, scaler_type=scaler, variant=variant), exactness=exactness)

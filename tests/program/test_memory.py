@@ -49,7 +49,7 @@ def test_members_share_the_place_of_their_leader():
 
 
 @pytest.mark.parametrize("name, options, train", sampled(list_models(), [
-    {}, {"gradient_clip_val": 1.0, "scaler_type": "revin"}, {"scaler_type": "robust"}], [False, True]))
+    {}, {"gradient_clip_val": 1.0, "scaler_type": "revin"}, {"scaler_type": "robust"}], [False, True], every=6))
 def test_every_model_is_within_a_tenth_of_the_bound(name, options, train):
     one = 2 if train and name == "DeepNPTS" else 1  # batch normalization learns nothing from one window
     for size, length in ((one, 24), (7, 48)):

@@ -111,7 +111,7 @@ def model(name="NLinear", loss="MSE", **options):
     return get_model(name)(h=H, input_size=L, loss=LOSSES[loss](), **{**small(name), **options})
 
 
-@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=4))
+@pytest.mark.parametrize("name, loss", sampled(list_models(), LOSSES, every=12))
 def test_every_loss(name, loss):
     # a step at the usual rate leads this pair out of float32's range, compiled or not
     rate = {"learning_rate": 1e-5} if (name, loss) == ("PatchTST", "Weibull") else {}
@@ -119,7 +119,7 @@ def test_every_loss(name, loss):
     same(pair(lambda: model(name, loss, **rate)), batch(loss), bounds=(value, max(weights, ATTENTION.get(name, 0.0))))
 
 
-@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS))
+@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=7))
 def test_every_scaler_with_gaps(name, loss, scaler):
     masks = np.random.default_rng(0).random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
