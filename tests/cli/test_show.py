@@ -17,7 +17,7 @@ def show(capsys, *args):
     return status, capsys.readouterr()
 
 
-@pytest.mark.parametrize("name, view, train", sampled(list_models(), VIEWS, [False, True], every=10))
+@pytest.mark.parametrize("name, view, train", sampled(list_models(), VIEWS, [False, True], every=6))
 def test_each_view_of_each_model(name, view, train, capsys):
     small = ["--h", "4", "--input-size", "16", *(["--train", "--batch", "3"] if train else [])]
     status, out = show(capsys, name, f"--{view}", *small, "--set", json.dumps(LIGHT.get(name, {})))

@@ -33,7 +33,7 @@ def batch():
             "outsample_mask": np.ones_like(COUNTS[:, L:])}
 
 
-@pytest.mark.parametrize("name, case", sampled(list_models(), CASES, every=12))
+@pytest.mark.parametrize("name, case", sampled(list_models(), CASES, every=10))
 def test_training_and_forecast(name, case):
     scaler = "standard" if case not in ("MAPE", "SMAPE") else "identity"
     m = get_model(name)(h=H, input_size=L, loss=CASES[case](), scaler_type=scaler, learning_rate=RATES.get(name, 1e-2), gradient_clip_val=10.0,

@@ -123,7 +123,7 @@ def test_every_loss(name, loss):
 
 
 @pytest.mark.parametrize("name, variant, loss, scaler", [
-    row for row in sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"], WINDOW_SCALERS, every=13) if row[:2] in IN_VARIANTS])
+    row for row in sampled(list_models(), ["paper", "compat"], ["MAE", "MQLoss", "Normal"], WINDOW_SCALERS, every=15) if row[:2] in IN_VARIANTS])
 def test_every_scaler_and_variant(name, variant, loss, scaler):
     exactness = max(COMPAT.get((name, loss), 1e-6) if variant == "compat" else 1e-6, SCORES.get((name, scaler), 1e-6))
     same(lambda: model(name, loss, scaler_type=scaler, variant=variant), exactness=exactness)

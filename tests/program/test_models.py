@@ -118,7 +118,7 @@ def test_forward_is_that_of_the_function(name, loss):
     assert len(compiled.plans) == 1
 
 
-@pytest.mark.parametrize("name, loss", sampled(KINDS, LOSSES))
+@pytest.mark.parametrize("name, loss", sampled(KINDS, LOSSES, every=2))
 def test_a_step_is_that_of_op_by_op(name, loss):
     """At the sizes of practice, where sums are long; small ones of every kind are in test_train.py."""
     fast, slow = build(name, loss, "SGD"), build(name, loss, "SGD")

@@ -38,7 +38,7 @@ def test_changed_bytes_are_refused(change):
 
 
 @pytest.mark.parametrize("name, options, engine", sampled(list_models(), [
-    {}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}], ENGINES, every=8))
+    {}, {"scaler_type": "standard"}, {"scaler_type": "revin"}, {"loss": "MAE", "alias": "mine"}], ENGINES, every=6))
 def test_an_exported_model_forecasts_what_the_model_does(name, options, engine, tmp_path):
     m = get_model(name)(h=4, input_size=16, **{"loss": "MAE", **LIGHT.get(name, {}), **options})
     m.export(tmp_path / "m.ndiv", batch_size=2)

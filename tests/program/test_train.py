@@ -119,7 +119,7 @@ def test_every_loss(name, loss):
     same(pair(lambda: model(name, loss, **rate)), batch(loss), bounds=(value, max(weights, ATTENTION.get(name, 0.0))))
 
 
-@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=7))
+@pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=6))
 def test_every_scaler_with_gaps(name, loss, scaler):
     masks = np.random.default_rng(0).random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
