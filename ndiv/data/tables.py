@@ -144,6 +144,11 @@ def read_times(table: Table, time_col: str) -> tuple[np.ndarray, dict[str, Any]]
         times = column.to_numpy()
     elif dtype in (nw.String, nw.Object, nw.Categorical):
         times, origin["time_zone"] = _parse_times(table, time_col, np.asarray(column.to_list(), object))
+    elif dtype == nw.Unknown and getattr(column.to_native().dtype, "tz", None) is not None:
+        # narwhals does not read zones of pandas whose names are more than letters and a stroke, such as America/New_York
+        native = column.to_native()
+        origin["time_zone"] = str(native.dtype.tz)
+        times = native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
     else:
         raise DataError(f"{table.what} column {time_col!r} must hold timestamps or integers, got {dtype}",
                         value=str(dtype), hint="Convert it, for example with pd.to_datetime or astype(int).")

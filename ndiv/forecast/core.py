@@ -7,7 +7,7 @@ kind of frame that came in. A failed call leaves the object as it was, apart fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from .scaling import LocalScaler
 from .short import ahead_of, long_enough, long_enough_with, padded
 from .unseen import warn_unseen
 
+if TYPE_CHECKING:
+    from ndiv.features import FeatureSet
+
 __all__ = ["NeuralForecast"]
 
 
@@ -38,8 +41,11 @@ class NeuralForecast:
     local_scaler_type  scale each series before training: "standard", "robust", "robust-iqr", "minmax", "boxcox"
     duplicates, fill_gaps, short_series, exog_nan
                        what to do with data that break a rule (`ndiv.data.DataRules`): refuse them, "raise", or repair them
+    features           columns to make of times and target, for past and future: features of `ndiv.features`, such as
+                       ``[Calendar(), Lags([1, 24])]``, their text ("lags:1,24"), or "auto" for the calendar. A model uses those
+                       in its ``futr_exog_list`` and ``hist_exog_list``; where a list is None it gets all that it takes
 
-    Raises `ConfigError` (E0010) for no models, different horizons, an unknown freq or scaler.
+    Raises `ConfigError` (E0010) for no models, different horizons, an unknown freq, scaler or feature.
 
     >>> from ndiv import NeuralForecast
     >>> from ndiv.models import NLinear
@@ -50,7 +56,8 @@ class NeuralForecast:
     """
 
     def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None, *, duplicates: str = "raise",
-                 fill_gaps: str = "raise", short_series: str = "raise", exog_nan: str = "raise") -> None:
+                 fill_gaps: str = "raise", short_series: str = "raise", exog_nan: str = "raise",
+                 features: Any = None) -> None:
         self.rules = DataRules(duplicates, fill_gaps, short_series, exog_nan)
         self.models: list[Any] = _checked_models(models)
         self.h: int = self.models[0].h
@@ -65,6 +72,12 @@ class NeuralForecast:
         self.dataset: SeriesStore | None = None  # the series of fit, in their own units
         self.fitted_freq: Any = None  # freq, or what was inferred
         self.scaler: LocalScaler | None = None
+        self.features: FeatureSet | None = None
+        if features is not None:
+            from ndiv.features.sets import FeatureSet
+
+            self.features = FeatureSet(features, freq)
+            self.features.give(self.models)
         output_columns(self.models)
 
     def __repr__(self) -> str:
@@ -99,7 +112,8 @@ class NeuralForecast:
         else:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col))
-            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True, rules=rules)
+            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True, rules=rules,
+                               features=self.features)
         store = long_enough(store, self.models, val_size, rules)
         store = with_events(store, events_df, self.models, columns)
         scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose, rules=rules)
@@ -192,7 +206,7 @@ class NeuralForecast:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col, target_col, "cutoff"))
             store, target = read_with_target(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True,
-                                             rules=rules)
+                                             rules=rules, features=self.features)
         store, target = long_enough_with(target, store, self.models, val_size + int(cutoffs[0]), rules)
         store = with_events(store, events_df, self.models, columns)
         frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose,
@@ -262,7 +276,7 @@ class NeuralForecast:
     def make_future_dataframe(self, df: Any = None) -> Any:
         """The (id, time) rows of the forecast: what ``futr_df`` must cover. Raises `NotFittedError` (E0001)."""
         self._check_fitted()
-        return future.future_frame(self._history(df, None, covariates=False), self.h)
+        return future.future_frame(self._history(df, None, covariates=False), self.h, self.features)
 
     def get_missing_future(self, futr_df: Any, df: Any = None) -> Any:
         """The rows of `make_future_dataframe` that ``futr_df`` lacks. Raises `NotFittedError` (E0001)."""
@@ -309,12 +323,12 @@ class NeuralForecast:
             return self._stored()
         none: dict[str, list[str]] = {"hist": [], "futr": [], "stat": [], "cat": []}
         return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df,
-                          rules=self.rules)
+                          rules=self.rules, features=self.features)
 
     def _future_values(self, store: SeriesStore, futr_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
         frame = None if futr_df is None else as_frame(futr_df, self.columns)
         return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col,
-                                    fill=self.rules.exog_nan == "ffill")
+                                    fill=self.rules.exog_nan == "ffill", features=self.features)
 
     def _steps(self, h: int | None) -> int:
         if h is None:

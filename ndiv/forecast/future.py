@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ndiv.data.store import SeriesStore
 from ndiv.data.tables import stamp, with_index
 from ndiv.errors import FeatureError, closest
 
+if TYPE_CHECKING:
+    from ndiv.features import FeatureSet
+
 __all__ = ["future_frame", "future_index", "future_values", "missing_rows"]
 
 
@@ -29,9 +32,10 @@ def future_index(store: SeriesStore, h: int) -> np.ndarray:
     return future_times(store.last_times, store.freq, h, store.origin.get("time_zone"))
 
 
-def future_frame(store: SeriesStore, h: int) -> Any:
-    """The (id, time) rows of a forecast as the kind of frame that the store came from."""
-    return to_frame(store.ids, future_index(store, h), {}, like=store.origin)
+def future_frame(store: SeriesStore, h: int, features: FeatureSet | None = None) -> Any:
+    """The (id, time) rows of a forecast as the kind of frame that the store came from, with the features known there."""
+    times = future_index(store, h)
+    return to_frame(store.ids, times, {} if features is None else features.shown(store, times), like=store.origin)
 
 
 def missing_rows(store: SeriesStore, h: int, futr_df: Any, id_col: str, time_col: str) -> Any:
@@ -65,16 +69,24 @@ def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, ti
 
 
 def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str], id_col: str,
-                  time_col: str, fill: bool = False) -> tuple[SeriesStore, np.ndarray | None]:
+                  time_col: str, fill: bool = False,
+                  features: FeatureSet | None = None) -> tuple[SeriesStore, np.ndarray | None]:
     """(the store, covariates of the forecast's rows, float32 [S, h, F] in the order of ``names``; None when that is empty).
     Categories that only the future holds are added to those of the store. ``fill``: a number that is missing is the last known
-    one, in futr_df or else in the store.
+    one, in futr_df or else in the store. What ``features`` make is not looked for in futr_df.
 
     Raises `FeatureError` (E0004) when futr_df, a column or a row is missing, `DataError` (E0011) for duplicate rows,
     text and NaN. Rows that no forecast needs are dropped with a warning.
     """
     if not names:
         return store, None
+    if features is not None:
+        given = [n for n in names if n not in features.columns]
+        store, values = future_values(store, h, futr_df, given, id_col, time_col, fill)
+        made = features.ahead(store, future_index(store, h), [n for n in names if n in features.columns])
+        if values is not None:
+            made.update((n, values[:, :, k]) for k, n in enumerate(given))
+        return store, np.stack([made[n] for n in names], axis=2)
     listed = ", ".join(names)
     if futr_df is None:
         raise FeatureError(f"futr_df is missing; it must hold the future values of {listed}", value=list(names),
@@ -95,8 +107,9 @@ def future_values(store: SeriesStore, h: int, futr_df: Any, names: Sequence[str]
                            f"{first[0]}, {time_col} {first[1]}", value=first, missing=int(lost.size),
                            hint="get_missing_future(futr_df) lists them, make_future_dataframe() gives all rows needed.")
     categories = {name: list(values) for name, values in store.categories.items()}
+    before = store.futr[store.offsets[1:] - 1][:, [store.futr_names.index(n) for n in names]] if fill else None
     values, unused = future_frame_values(futr_df, store.ids, times, names, id_col=id_col, time_col=time_col,
-                                         categories=categories, before=store.futr[store.offsets[1:] - 1] if fill else None)
+                                         categories=categories, before=before)
     if unused:
         warnings.warn(f"{unused} rows of futr_df are not needed and were dropped", stacklevel=4)
     return replace(store, categories=categories), values

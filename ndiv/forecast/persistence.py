@@ -60,7 +60,7 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
         "local_scaler_type": nf.local_scaler_type, "rules": asdict(nf.rules), "models": [m.config() for m in nf.models],
         "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
-        "scaler_ids": None, "series": None}
+        "scaler_ids": None, "series": None, "features": None if nf.features is None else nf.features.config()}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
     if nf.scaler is not None:
         files["scaler.safetensors"], facts = nf.scaler.to_arrays()
@@ -129,6 +129,10 @@ def load(path: Any, llm: Any = None) -> NeuralForecast:
         nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"], **manifest.get("rules", {}))
         nf.columns = ColumnNames(**manifest["columns"])
         nf.fitted_freq = manifest["freq"]
+        if manifest.get("features") is not None:
+            from ndiv.features.sets import from_config
+
+            nf.features = from_config(manifest["features"], manifest["freq"])
         if manifest.get("scaler_columns") is not None:
             nf.scaler = ColumnScaler.from_columns(_read(folder, manifest, "scaler.safetensors"), manifest["scaler_columns"],
                                                   identifiers.decode(manifest["scaler_ids"]))

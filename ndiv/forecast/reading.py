@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
 
 from .telling import tell
+
+if TYPE_CHECKING:
+    from ndiv.features import FeatureSet
 
 __all__ = ["ColumnNames", "as_frame", "read_store", "read_with_target"]
 
@@ -36,19 +39,23 @@ def as_frame(df: Any, names: ColumnNames) -> Any:
 
 
 def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
-               tell_unused: bool = False, rules: DataRules = AS_THEY_ARE) -> SeriesStore:
-    """The checked store of a frame or path, with the covariates ``exog`` by role.
+               tell_unused: bool = False, rules: DataRules = AS_THEY_ARE, features: FeatureSet | None = None) -> SeriesStore:
+    """The checked store of a frame or path, with the covariates ``exog`` by role, some of which ``features`` may make.
 
     ``tell_unused``: warn once about columns that nothing reads. Raises what `ndiv.data.from_frame` and
     `ndiv.data.read_table` raise.
     """
-    return read_with_target(df, freq, names, exog, static_df, tell_unused=tell_unused, rules=rules)[0]
+    return read_with_target(df, freq, names, exog, static_df, tell_unused=tell_unused, rules=rules, features=features)[0]
 
 
 def read_with_target(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
-                     tell_unused: bool = False, rules: DataRules = AS_THEY_ARE) -> tuple[SeriesStore, np.ndarray]:
+                     tell_unused: bool = False, rules: DataRules = AS_THEY_ARE,
+                     features: FeatureSet | None = None) -> tuple[SeriesStore, np.ndarray]:
     """`read_store`, and the target as the frame holds it: float64 [T], NaN where missing."""
-    frame = as_frame(df, names)
+    frame, asked = as_frame(df, names), exog
+    if features is not None:
+        features.refuse_columns(list(getattr(frame, "columns", frame)))
+        exog = features.from_data(asked)
     found = read_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"], stat_exog=exog["stat"],
                        static_df=static_df, cat_exog=exog["cat"], rules=rules)
     if tell_unused:
@@ -57,4 +64,4 @@ def read_with_target(df: Any, freq: Any, names: ColumnNames, exog: dict[str, lis
         if unused:
             tell(f"columns that no model uses: {', '.join(unused)}; name them in futr_exog_list or hist_exog_list of a model "
                  "to use them")
-    return found
+    return found if features is None else (features.apply(found[0], asked), found[1])
