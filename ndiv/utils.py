@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["AirPassengersDF", "AirPassengersPanel", "AirPassengersStatic", "PredictionIntervals", "generate_series"]
 
-CONFORMAL_METHODS = ("conformal_distribution", "conformal_error")
+CONFORMAL_METHODS = ("conformal_distribution", "conformal_error", "cqr")
+SCORES = ("per_series", "pooled")
 
 
 @dataclass(frozen=True)
 class PredictionIntervals:
-    """How to calibrate conformal intervals: ``n_windows`` backtest windows, ``step_size`` apart.
+    """How to calibrate conformal intervals: ``n_windows`` windows, ``step_size`` apart, forecast and compared with what came.
 
-    ``method``: "conformal_distribution" (quantiles of forecast plus and minus past errors) or "conformal_error"
-    (quantiles of the absolute errors). Raises `ConfigError` (E0010).
+    method   "conformal_distribution": quantiles of forecast minus and plus past absolute errors; "conformal_error": forecast
+             minus and plus the upper quantile of past absolute errors (both are neuralforecast's, for point losses);
+             "cqr": bounds of a quantile or distribution loss, moved by what past values lay beyond them (Romano, Patterson,
+             Candes 2019); of a point loss, forecast minus and plus a quantile of absolute errors. Only "cqr" corrects for
+             the number of scores
+    scores   "per_series": each series by its own scores; "pooled": by those of all series, in units of the mean absolute
+             error that each had in its other windows, so that few windows are enough
+    by_step  scores of each step of the horizon by themselves; False: of all steps together, which are more, and less alike
+
+    Raises `ConfigError` (E0010).
 
     >>> PredictionIntervals(n_windows=3).n_windows
     3
@@ -40,15 +49,20 @@ class PredictionIntervals:
     n_windows: int = 2
     method: str = "conformal_distribution"
     step_size: int = 1
+    scores: str = "per_series"
+    by_step: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("n_windows", 2), ("step_size", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}", value=value)
-        if self.method not in CONFORMAL_METHODS:
-            raise ConfigError(f"unknown method {self.method!r}", value=self.method,
-                              hint=closest(self.method, CONFORMAL_METHODS))
+        for name, valid in (("method", CONFORMAL_METHODS), ("scores", SCORES)):
+            if getattr(self, name) not in valid:
+                value = getattr(self, name)
+                raise ConfigError(f"unknown {name} {value!r}", value=value, hint=closest(value, valid))
+        if not isinstance(self.by_step, bool):
+            raise ConfigError(f"by_step must be True or False, got {self.by_step!r}", value=self.by_step)
 
 
 def generate_series(n_series: int, freq: str = "D", min_length: int = 50, max_length: int = 500,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core import NeuralForecast as NeuralForecast
+    from .coverage import coverage_report as coverage_report
     from .evaluation import evaluate as evaluate
 
-_HOME = {"NeuralForecast": "core", "evaluate": "evaluation"}
+_HOME = {"NeuralForecast": "core", "coverage_report": "coverage", "evaluate": "evaluation"}
 
-__all__ = ["NeuralForecast", "evaluate"]
+__all__ = ["NeuralForecast", "coverage_report", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

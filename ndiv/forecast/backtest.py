@@ -6,7 +6,7 @@ construction, since they are handed stores that end there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +16,21 @@ from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
+from .asked import Asked
 from .columns import cut, head
+from .insample import reach
 from .reading import ColumnNames
 from .scaling import LocalScaler
 
 if TYPE_CHECKING:
+    from ndiv.utils import PredictionIntervals
+
+    from .conformal import Calibration
     from .core import NeuralForecast
 
-__all__ = ["backtest", "plan"]
+__all__ = ["backtest", "past_windows", "plan", "window_frame"]
+
+Training = tuple[np.ndarray, "LocalScaler | None", "Calibration | None"]
 
 _VALUES_AT_ONCE = 1 << 22  # input values that are forecast from together: 16 MiB
 
@@ -58,36 +65,58 @@ def _whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None, after: np.ndarray, *,
-             val_size: int, refit: bool | int, verbose: bool | None,
-             rules: DataRules | None = None) -> tuple[Any, LocalScaler | None]:
-    """(frame of id, time, cutoff, target, forecasts; scaler of the last training).
+             val_size: int, refit: bool | int, verbose: bool | None, steps: int | None = None, asked: Asked | None = None,
+             intervals: PredictionIntervals | None = None, rules: DataRules | None = None,
+             ) -> tuple[Any, LocalScaler | None, Calibration | None]:
+    """(frame of id, time, cutoff, target, forecasts; scaler and calibration of the last training).
 
-    ``after``: rows after each cutoff, [W] (`plan`). ``target``: float64 [T] to show beside the forecasts; None: the
-    store's own.
+    ``after``: rows after each cutoff, [W] (`plan`), for forecasts of ``steps``. ``target``: float64 [T] to show beside them;
+    None: the store's own. ``asked``: their quantiles; ``intervals``: how each training is calibrated, before its first cutoff.
     """
+    from .calibrating import calibrated_in_training
+
     every = _whole("refit", refit, 0)
     store.split(val_size, int(after[0]))  # refuses series that are too short, by name
     ends = store.lengths[:, None] - after  # rows before each cutoff, [S, W]
-    rows = (store.offsets[:-1, None] + ends)[:, :, None] + np.arange(nf.h)  # of each forecast, [S, W, h]
+    last: tuple[LocalScaler | None, Calibration | None] = (None, None)
 
-    scaler: LocalScaler | None = None
+    def trainings() -> Iterator[Training]:
+        nonlocal last
+        for begin in range(0, len(after), every or len(after)):
+            stop = begin + every if every else len(after)
+            known = head(store, ends[:, begin])
+            scores = None if intervals is None else calibrated_in_training(nf, known, intervals, val_size, verbose, rules)
+            last = nf.train(known, val_size, use_init_models=True, verbose=verbose, rules=rules), scores
+            yield (ends[:, begin:stop], *last)
+
+    frame = window_frame(nf, store, columns, target, trainings(), nf.h if steps is None else steps, asked)
+    return (frame, *last)
+
+
+def window_frame(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None,
+                 trainings: Iterable[Training], steps: int, asked: Asked | None = None) -> Any:
+    """The frame of id, time, cutoff, target and forecasts of windows: for each training those that come after it, as (rows
+    before each cutoff [S, W], scaler, calibration)."""
+    length = reach(nf)
     parts: list[dict[str, np.ndarray]] = []
-    for begin in range(0, len(after), every or len(after)):
-        stop = begin + every if every else len(after)
-        scaler = nf.train(head(store, ends[:, begin]), val_size, use_init_models=True, verbose=verbose, rules=rules)
-        parts += _forecasts(nf, store, ends[:, begin:stop], rows[:, begin:stop], scaler)
+    cuts = []
+    for ends, scaler, calibration in trainings:
+        cuts.append(ends)
+        rows = (store.offsets[:-1, None] + ends)[:, :, None] + np.arange(steps)
+        for count, past, futr in past_windows(store, ends, rows, length):
+            found = nf.forecast(past, futr, scaler, steps=steps, asked=asked, calibration=calibration)
+            parts.append({name: values.reshape(store.n_series, count, steps) for name, values in found.items()})
     forecasts = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
-
+    rows = (store.offsets[:-1, None] + np.concatenate(cuts, axis=1))[:, :, None] + np.arange(steps)  # [S, W, steps]
     truth = np.where(store.mask, store.y.astype(np.float64), np.nan) if target is None else target
     cutoffs = np.broadcast_to(store.times[rows[:, :, :1] - 1], rows.shape)
-    shown = {columns.target_col: truth[rows], **forecasts}
-    return _frame(store, columns, store.times[rows], cutoffs, shown), scaler
+    return _frame(store, columns, store.times[rows], cutoffs, {columns.target_col: truth[rows], **forecasts})
 
 
-def _forecasts(nf: NeuralForecast, store: SeriesStore, ends: np.ndarray, rows: np.ndarray,
-               scaler: LocalScaler | None) -> Iterator[dict[str, np.ndarray]]:
-    """Output column -> [S, windows, h], some windows at a time: what precedes each cutoff becomes a series of its own."""
-    length = max(m.input_size for m in nf.models)  # rows further back are not looked at
+def past_windows(store: SeriesStore, ends: np.ndarray, rows: np.ndarray,
+                 length: int) -> Iterator[tuple[int, SeriesStore, np.ndarray]]:
+    """Some windows at a time: how many of each series, what precedes each cutoff [S, W] as a series of its own, and the future
+    covariates of its ``rows`` [S, W, steps]."""
     series, windows = ends.shape
     size = max(_VALUES_AT_ONCE // (series * length), 1)
     for begin in range(0, windows, size):
@@ -95,8 +124,7 @@ def _forecasts(nf: NeuralForecast, store: SeriesStore, ends: np.ndarray, rows: n
         count = some.shape[1]
         last = some.reshape(-1)
         past = cut(store, np.repeat(np.arange(series), count), np.maximum(last - length, 0), last)
-        futr = store.futr[rows[:, begin:begin + size].reshape(-1, nf.h)]
-        yield {name: values.reshape(series, count, nf.h) for name, values in nf.forecast(past, futr, scaler).items()}
+        yield count, past, store.futr[rows[:, begin:begin + size].reshape(-1, rows.shape[2])]
 
 
 def _frame(store: SeriesStore, columns: ColumnNames, times: np.ndarray, cutoffs: np.ndarray,

@@ -15,7 +15,7 @@ import numpy as np
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
-__all__ = ["cut", "exog_names", "head", "output_columns", "view"]
+__all__ = ["cut", "exog_names", "head", "model_names", "output_columns", "view"]
 
 ROLES = ("hist", "futr", "stat")
 
@@ -66,22 +66,27 @@ def head(store: SeriesStore, n: np.ndarray) -> SeriesStore:
     return cut(store, np.arange(store.n_series), np.zeros_like(n), n)
 
 
+def model_names(models: Sequence[Any]) -> list[str]:
+    """What each model's columns begin with: its alias, or its class and how many came before."""
+    given = [str(m.alias or type(m).__name__) for m in models]
+    taken = {name for m, name in zip(models, given, strict=True) if m.alias}
+    names: list[str] = []
+    for model, base in zip(models, given, strict=True):
+        name, count = base, 0
+        while name in names or (not model.alias and name in taken):
+            count += 1
+            name = f"{base}{count}"
+        names.append(name)
+    return names
+
+
 def output_columns(models: Sequence[Any], reserved: Sequence[str] = ()) -> list[list[str]]:
     """Names of the forecast columns of each model; `ConfigError` (E0010) when two names clash.
 
     ``reserved``: names that the frame needs for itself, such as "unique_id" and "ds".
     """
-    given = [str(m.alias or type(m).__name__) for m in models]
-    taken = {name for m, name in zip(models, given, strict=True) if m.alias}
-    names: list[list[str]] = []
-    seen: set[str] = set()
-    for model, base in zip(models, given, strict=True):
-        name, count = base, 0
-        while name in seen or (not model.alias and name in taken):
-            count += 1
-            name = f"{base}{count}"
-        seen.add(name)
-        names.append([f"{name}{suffix}" for suffix in model.output_names])
+    names = [[f"{name}{suffix}" for suffix in model.output_names]
+             for model, name in zip(models, model_names(models), strict=True)]
     flat = [*reserved, *(column for columns in names for column in columns)]
     twice = sorted({column for column in flat if flat.count(column) > 1})
     if twice:

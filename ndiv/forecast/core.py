@@ -7,6 +7,7 @@ kind of frame that came in. A failed call leaves the object as it was, apart fro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from ndiv.data.output import to_frame
 from ndiv.data.rules import DataRules
 from ndiv.data.scalers import SERIES_SCALERS
 from ndiv.data.store import SeriesStore
-from ndiv.errors import ConfigError, HorizonError, NotFittedError, closest
+from ndiv.errors import ConfigError, NotFittedError, closest
+from ndiv.utils import PredictionIntervals
 
-from . import future, persistence
+from . import ahead, calibrating, future, persistence
+from .asked import Asked, ask
 from .columns import exog_names, head, output_columns, view
+from .conformal import Calibration
 from .events import with_events
 from .reading import ColumnNames, as_frame, read_store, read_with_target
 from .scaling import LocalScaler
@@ -72,6 +76,8 @@ class NeuralForecast:
         self.dataset: SeriesStore | None = None  # the series of fit, in their own units
         self.fitted_freq: Any = None  # freq, or what was inferred
         self.scaler: LocalScaler | None = None
+        self.calibration: Calibration | None = None  # what intervals of point forecasts come from
+        self.held_out = 0  # rows at the end of each series in ``dataset`` that were not trained on
         self.features: FeatureSet | None = None
         if features is not None:
             from ndiv.features.sets import FeatureSet
@@ -87,9 +93,9 @@ class NeuralForecast:
     # -- training --------------------------------------------------------------------------------------------------
 
     def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, events_df: Any = None,
-            use_init_models: bool = False, verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds",
-            target_col: str = "y", duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
-            exog_nan: str | None = None) -> NeuralForecast:
+            use_init_models: bool = False, prediction_intervals: PredictionIntervals | None = None, verbose: bool | None = None,
+            id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y", duplicates: str | None = None,
+            fill_gaps: str | None = None, short_series: str | None = None, exog_nan: str | None = None) -> NeuralForecast:
         """Train every model; a second call goes on from the weights of the first.
 
         df               long frame (pandas, polars) or path of a CSV or Parquet file; None: the series of the last fit.
@@ -99,6 +105,8 @@ class NeuralForecast:
         events_df        one row an event (id, time, the columns in ``event_list``) for models that read events; it may be
                          empty, and without ids the events concern every series. None: those of the last fit, if ``df`` is None
         use_init_models  start again from fresh weights
+        prediction_intervals  calibrate conformal intervals for ``predict(level=...)``: copies of the models are trained on what
+                         precedes the calibration windows, which takes as long again (`calibrate` takes no training)
         verbose          None: a progress bar on a terminal; True: also lines elsewhere; False: silent
         duplicates, fill_gaps, short_series, exog_nan
                          as of the constructor, whose choices they replace
@@ -116,7 +124,12 @@ class NeuralForecast:
                                features=self.features)
         store = long_enough(store, self.models, val_size, rules)
         store = with_events(store, events_df, self.models, columns)
+        scores = None
+        if prediction_intervals is not None:
+            told = calibrating.checked(prediction_intervals)
+            scores = calibrating.calibrated_in_training(self, store, told, val_size, verbose, rules)
         scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose, rules=rules)
+        self.calibration, self.held_out = scores, val_size
         self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules
         return self
 
@@ -137,52 +150,95 @@ class NeuralForecast:
 
     # -- forecasting -----------------------------------------------------------------------------------------------
 
-    def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, h: int | None = None,
-                events_df: Any = None) -> Any:
+    def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, level: Any = None, quantiles: Any = None,
+                h: int | None = None, events_df: Any = None) -> Any:
         """Forecasts of the ``h`` steps after the end of each series: id, time, one column for each model output.
 
         df        None: the series of fit. Else a frame or path with the history to forecast from; its series may be new
                   and may be shorter than the models' input
-        futr_df   future values of the covariates in ``futr_exog_list``, for each series and step
-        h         steps to return, at most the models' ``h`` (the default)
+        futr_df   future values of the covariates in ``futr_exog_list``, for each series and step; where ``h`` is more than
+                  the models', of those in ``hist_exog_list`` too, if they are known (else their last row is repeated)
+        level     central intervals in per cent: columns ``NAME-lo-90``, ``NAME-hi-90``. In closed form from a distribution,
+                  between the trained ones from losses of several quantiles, from calibration for point losses
+        quantiles the quantiles themselves, in place of level: columns ``NAME_ql0.1``
+        h         steps to return; default: the models' ``h``. More are forecast block after block, each fed with paths drawn
+                  from the one before (docs/howto/intervals.md)
         events_df events up to the end of the history, and announced ones after it for models with ``events_known_ahead``;
                   None: those given to fit, where the series are
 
         Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
-        `HorizonError` (E0005), and for ``df`` what `fit` raises. Warns of categories that training has not seen.
+        `HorizonError` (E0005), `ConfigError` (E0010: quantiles that a model does not have), and for ``df`` what `fit` raises.
+        Warns of categories that training has not seen.
         """
         self._check_fitted()
-        steps = self._steps(h)
+        steps, asked = ahead.whole_steps(h, self.h), ask(level, quantiles)
         history = self._history(df, static_df)
         history = with_events(history if df is None else ahead_of(history, self.models, self.rules), events_df, self.models,
                               self.columns)
-        store, values = self._future_values(history, futr_df)
+        store, values, hist = ahead.covariates(self, history, as_frame(futr_df, self.columns), steps)
         warn_unseen(self.models, store, values)
-        forecasts = self.forecast(store, values, self.scaler)
-        columns = {name: array[:, :steps] for name, array in forecasts.items()}
-        return to_frame(store.ids, future.future_index(store, self.h)[:, :steps], columns, like=store.origin)
+        columns = self.forecast(store, values, self.scaler, steps=steps, asked=asked, hist=hist, calibration=self.calibration)
+        return to_frame(store.ids, future.future_index(store, steps), columns, like=store.origin)
 
-    def forecast(self, store: SeriesStore, futr: np.ndarray | None, scaler: LocalScaler | None) -> dict[str, np.ndarray]:
-        """Forecasts after the end of a store's series: output column -> float64 [S, h], in the units of the data.
+    def forecast(self, store: SeriesStore, futr: np.ndarray | None, scaler: LocalScaler | None, *, steps: int | None = None,
+                 asked: Asked | None = None, hist: np.ndarray | None = None,
+                 calibration: Calibration | None = None) -> dict[str, np.ndarray]:
+        """Forecasts after the end of a store's series: output column -> float64 [S, steps], in the units of the data.
 
-        ``futr``: float32 [S, h, F], covariates in the order of ``store.futr_names``.
+        ``futr``: float32 [S, h, F], covariates in the order of ``store.futr_names``; see `ndiv.forecast.ahead.forecast`.
         """
-        scaled = store if scaler is None else scaler.transform(store)
-        futr = futr if scaler is None else scaler.ahead(futr, store)
-        columns: dict[str, np.ndarray] = {}
-        for model, names in zip(self.models, output_columns(self.models), strict=True):
-            own = list(model.futr_exog_list or ())
-            ahead = None if futr is None or not own else futr[:, :, [store.futr_names.index(n) for n in own]]
-            values = np.asarray(model.predict_store(view(scaled, model), ahead), np.float64)
-            if scaler is not None:
-                values = scaler.inverse(values, store)
-            columns.update((name, values[:, :, k]) for k, name in enumerate(names))
-        return columns
+        return ahead.forecast(self, store, futr, scaler, steps=steps, asked=asked, hist=hist, calibration=calibration)
+
+    # -- intervals -------------------------------------------------------------------------------------------------
+
+    def calibrate(self, df: Any = None, prediction_intervals: PredictionIntervals | None = None, *, static_df: Any = None,
+                  h: int | None = None, events_df: Any = None) -> NeuralForecast:
+        """Calibrate conformal intervals by the models as they are, without training: forecast the last windows of each series,
+        keep how far off they were.
+
+        df     later data than fit had, with the history before it; None: the series of fit, of which the windows should
+               be validation rows (``fit(val_size=...)``): a warning says where models were trained on them
+        h      steps that are calibrated; default: the models' ``h``
+
+        Raises `NotFittedError` (E0001), `HorizonError` (E0005, a series is too short), `ConfigError` (E0010), and for
+        ``df`` what `fit` raises.
+        """
+        self._check_fitted()
+        settings = calibrating.checked(PredictionIntervals() if prediction_intervals is None else prediction_intervals)
+        steps = ahead.whole_steps(h, self.h)
+        store = with_events(self._history(df, static_df), events_df, self.models, self.columns)
+        self.calibration = calibrating.calibrate(self, store, settings, self.scaler, steps)
+        calibrating.warn_if_seen(self, store, steps + settings.step_size * (settings.n_windows - 1))
+        return self
+
+    def coverage(self, df: Any = None, level: Any = (80, 90), n_windows: int = 1, step_size: int | None = None, *,
+                 static_df: Any = None, h: int | None = None, events_df: Any = None, by_step: bool = False) -> Any:
+        """How many of the last values of each series lie in the intervals that the models, as they are, forecast for them: a
+        frame of model, level, coverage, width, Winkler score (`coverage_report`).
+
+        Arguments as of `calibrate` and `cross_validation`; warns as `calibrate` does of rows that were trained on.
+        """
+        from .coverage import coverage_report, windows_ahead
+
+        self._check_fitted()
+        asked, steps = ask(level), ahead.whole_steps(h, self.h)
+        assert asked is not None
+        if df is None:
+            store, target = self._stored(), None
+        else:
+            store, target = read_with_target(df, self.fitted_freq, self.columns, exog_names(self.models), static_df,
+                                             rules=self.rules)
+        store = with_events(store, events_df, self.models, self.columns)
+        calibrating.warn_if_seen(self, store, steps + (steps if step_size is None else step_size) * (n_windows - 1))
+        cv = windows_ahead(self, store, self.columns, target, asked, self.scaler, n_windows=n_windows, step_size=step_size,
+                           steps=steps)
+        return coverage_report(cv, by_step=by_step, **asdict(self.columns))
 
     def cross_validation(self, df: Any = None, static_df: Any = None, n_windows: int | None = 1,
                          step_size: int | None = 1, val_size: int = 0, test_size: int | None = None,
-                         refit: bool | int = False, *, events_df: Any = None, verbose: bool | None = None,
-                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
+                         refit: bool | int = False, *, level: Any = None, quantiles: Any = None, h: int | None = None,
+                         prediction_intervals: PredictionIntervals | None = None, events_df: Any = None,
+                         verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                          duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
                          exog_nan: str | None = None) -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
@@ -191,6 +247,8 @@ class NeuralForecast:
         val_size   validation steps just before each cutoff that models are trained for
         test_size  rows at the end of each series that the windows cover, instead of ``n_windows=None``
         refit      False: train once, before the first cutoff; True: before each; a number k: before each k-th
+        level, quantiles, h   as of `predict`
+        prediction_intervals  as of `fit`: each training is calibrated on what precedes it; None: as fit was told to
         events_df  as of `fit`; a forecast sees those that are not after its cutoff, and announced ones
 
         Models always start from fresh weights, so nothing after a cutoff can have been seen. Returns id, time, cutoff
@@ -199,7 +257,8 @@ class NeuralForecast:
         from .backtest import backtest, plan
 
         rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
-        cutoffs = plan(self.h, n_windows, step_size, test_size)
+        steps, asked = ahead.whole_steps(h, self.h), ask(level, quantiles)
+        cutoffs = plan(steps, n_windows, step_size, test_size)
         if df is None:
             store, columns, target = self._stored(), self.columns, None
         else:
@@ -209,16 +268,22 @@ class NeuralForecast:
                                              rules=rules, features=self.features)
         store, target = long_enough_with(target, store, self.models, val_size + int(cutoffs[0]), rules)
         store = with_events(store, events_df, self.models, columns)
-        frame, scaler = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose,
-                                 rules=rules)
+        told = prediction_intervals
+        if told is None and self.calibration is not None:
+            told = self.calibration.settings
+        frame, scaler, scores = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose,
+                                         rules=rules, steps=steps, asked=asked, intervals=None if asked is None or told is None
+                                         else calibrating.checked(told))
+        self.calibration, self.held_out = scores, val_size + int(cutoffs[0])
         self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules
         return frame
 
-    def predict_insample(self, step_size: int = 1) -> Any:
+    def predict_insample(self, step_size: int = 1, level: Any = None, quantiles: Any = None) -> Any:
         """What the models, as they are, forecast from each cutoff of the series of fit: id, time, cutoff (the last time known
         to the forecast), one column for each model output, the target.
 
         step_size  rows from one cutoff to the next; the last window of a series ends with it
+        level, quantiles   as of `predict`
 
         A window that begins before its series is padded, as by `predict`. The models have seen these targets in training.
         Raises `NotFittedError` (E0001), `ConfigError` (E0010), `HorizonError` (E0005) where all series are too short.
@@ -226,7 +291,7 @@ class NeuralForecast:
         from .insample import insample
 
         self._check_fitted()
-        return insample(self, self._stored(), step_size)
+        return insample(self, self._stored(), step_size, asked=ask(level, quantiles), calibration=self.calibration)
 
     # -- what forecasts are made of ------------------------------------------------------------------------------------
 
@@ -269,7 +334,7 @@ class NeuralForecast:
         """The series that `predict` would forecast, and the covariates of the steps after them."""
         self._check_fitted()
         history = with_events(self._history(df, static_df), events_df, self.models, self.columns)
-        return self._future_values(history, futr_df)
+        return ahead.covariates(self, history, as_frame(futr_df, self.columns), self.h)[:2]
 
     # -- future covariates -----------------------------------------------------------------------------------------
 
@@ -325,20 +390,6 @@ class NeuralForecast:
         return read_store(df, self.fitted_freq, self.columns, exog_names(self.models) if covariates else none, static_df,
                           rules=self.rules, features=self.features)
 
-    def _future_values(self, store: SeriesStore, futr_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
-        frame = None if futr_df is None else as_frame(futr_df, self.columns)
-        return future.future_values(store, self.h, frame, store.futr_names, self.columns.id_col, self.columns.time_col,
-                                    fill=self.rules.exog_nan == "ffill", features=self.features)
-
-    def _steps(self, h: int | None) -> int:
-        if h is None:
-            return self.h
-        if isinstance(h, bool) or not isinstance(h, (int, np.integer)) or h < 1:
-            raise ConfigError(f"h must be a whole number of at least 1, got {h!r}", value=h)
-        if h > self.h:
-            raise HorizonError(f"h={h} is more than the {self.h} steps that the models were trained for", value=h,
-                               hint=f"Pass h <= {self.h}, or train models with h={h}.")
-        return int(h)
 
 
 def _checked_models(models: Any) -> list[Any]:

@@ -24,7 +24,7 @@ from ndiv.errors import FeatureError, closest
 if TYPE_CHECKING:
     from ndiv.features import FeatureSet
 
-__all__ = ["future_frame", "future_index", "future_values", "missing_rows"]
+__all__ = ["column_names", "future_frame", "future_index", "future_values", "lacks", "missing_rows"]
 
 
 def future_index(store: SeriesStore, h: int) -> np.ndarray:
@@ -44,6 +44,16 @@ def missing_rows(store: SeriesStore, h: int, futr_df: Any, id_col: str, time_col
     lost = _absent(store, times, futr_df, id_col, time_col)
     ids = np.repeat(store.ids, h)
     return to_frame(ids[lost], times.reshape(-1)[lost], {}, like=store.origin)
+
+
+def lacks(store: SeriesStore, h: int, futr_df: Any, id_col: str, time_col: str) -> bool:
+    """Whether ``futr_df`` lacks any of the rows of `future_frame`."""
+    return bool(_absent(store, future_index(store, h), futr_df, id_col, time_col).size)
+
+
+def column_names(futr_df: Any, id_col: str, time_col: str) -> list[str]:
+    """Its columns, and those that a pandas index holds."""
+    return list(with_index(futr_df, (id_col, time_col)).columns)
 
 
 def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, time_col: str) -> np.ndarray:

@@ -4,6 +4,7 @@
     model_0.safetensors    weights of the first model, and so on
     series.safetensors     the stored series (unless save_dataset=False)
     scaler.safetensors     statistics of local_scaler_type, where one was used
+    calibration.safetensors  scores of conformal intervals, where they were calibrated
 
 Contract: `load` gives the same forecasts to the bit, or raises `FileError` (E0006). File names are fixed by the format,
 never read from the file; every file must match its checksum, so a half-written folder is refused.
@@ -26,6 +27,7 @@ from ndiv.data.store import SeriesStore
 from ndiv.errors import FileError, FileExists, NdivError
 
 from . import identifiers
+from .conformal import Calibration
 from .reading import ColumnNames
 from .scaling import ColumnScaler, LocalScaler
 
@@ -60,12 +62,16 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
         "local_scaler_type": nf.local_scaler_type, "rules": asdict(nf.rules), "models": [m.config() for m in nf.models],
         "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
-        "scaler_ids": None, "series": None, "features": None if nf.features is None else nf.features.config()}
+        "scaler_ids": None, "series": None, "features": None if nf.features is None else nf.features.config(),
+        "calibration": None, "held_out": nf.held_out}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
     if nf.scaler is not None:
         files["scaler.safetensors"], facts = nf.scaler.to_arrays()
         manifest["scaler_columns"] = facts if isinstance(nf.scaler, ColumnScaler) else None
         manifest["scaler_ids"] = identifiers.encode(nf.scaler.ids)
+    if nf.calibration is not None:
+        files["calibration.safetensors"], facts = nf.calibration.to_arrays()
+        manifest["calibration"] = {**facts, "ids": identifiers.encode(nf.calibration.ids)}
     if save_dataset and store is not None:
         files["series.safetensors"], meta = store.to_arrays()
         manifest["series"] = {**meta, "ids": identifiers.encode(store.ids)}
@@ -80,7 +86,8 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         folder.mkdir(parents=True, exist_ok=True)
         manifest["files"] = {name: _write(folder / name, arrays) for name, arrays in files.items()}
         _replace(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-        for old in [*folder.glob("model_*.safetensors"), folder / "scaler.safetensors", folder / "series.safetensors"]:
+        for old in [*folder.glob("model_*.safetensors"),
+                    *(folder / f"{part}.safetensors" for part in ("scaler", "calibration", "series"))]:
             if old.name not in files and old.exists():
                 old.unlink()
     except OSError as error:
@@ -143,6 +150,11 @@ def load(path: Any, llm: Any = None) -> NeuralForecast:
                                                         {"name": manifest["local_scaler_type"]})
             if nf.scaler.scaler.stats_ is None or nf.scaler.scaler.stats_.shape != (len(nf.scaler.ids), 2):
                 raise ValueError("the scaler does not have one row of statistics for each id")
+        nf.held_out = int(manifest.get("held_out", 0))
+        if manifest.get("calibration") is not None:
+            scores = _read(folder, manifest, "calibration.safetensors")
+            ids = identifiers.decode(manifest["calibration"]["ids"])
+            nf.calibration = Calibration.from_arrays(scores, manifest["calibration"], ids)
         if manifest["series"] is not None:
             meta = dict(manifest["series"])
             ids = identifiers.decode(meta["ids"])

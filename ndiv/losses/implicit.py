@@ -61,9 +61,10 @@ class IQLoss(Loss, nn.Module):
         self.update_quantile()
 
     def update_quantile(self, q: Sequence[float] = (0.5,)) -> None:
-        """The quantile of forecasts: the first of ``q``."""
-        self.q = check_quantile("IQLoss", q[0])
-        self.output_names = (f"_ql{self.q}",)
+        """The quantiles of forecasts, a column each; `domain_map` gives the first."""
+        self.qs = tuple(check_quantile("IQLoss", v) for v in q)
+        self.q = self.qs[0]
+        self.output_names = tuple(f"_ql{v}" for v in self.qs)
 
     def at(self, y_hat: Any, tau: Any) -> Any:
         """The model's numbers [B, h, n] turned into the quantiles tau [B, h, n]."""
@@ -80,10 +81,15 @@ class IQLoss(Loss, nn.Module):
         return self.at(y_hat, tau), tau
 
     def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> np.ndarray:
+        """[B, h, n, quantiles]. Several are put in order, as the network may let them cross."""
         with no_grad():
-            values = stopped(self.at(y_hat, np.full(y_hat.shape, self.q, y_hat.dtype)))
-        found: np.ndarray = values[..., None]
-        return found
+            each = [stopped(self.at(y_hat, np.full(y_hat.shape, q, y_hat.dtype))) for q in self.qs]
+        if len(each) == 1:
+            found: np.ndarray = each[0][..., None]
+            return found
+        ranks = np.argsort(np.argsort(self.qs, kind="stable"), kind="stable")
+        ordered: np.ndarray = FUNCTIONS["sort"](FUNCTIONS["stack"](each, -1), -1)[0][..., ranks]
+        return ordered
 
     def __call__(self, y: Any, y_hat: Any, mask: Any = None, y_insample: Any = None) -> Any:
         y_hat, q = y_hat if isinstance(y_hat, tuple) else (y_hat, self.q)
