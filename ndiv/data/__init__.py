@@ -20,6 +20,8 @@ _HOME = {
     "rules": ["DataRules"],
     "ahead": ["future_frame_values", "future_times"],
     "output": ["to_frame"],
+    "inputs": ["long_frame"],
+    "stream": ["stream_table"],
     "readers": ["air_passengers", "read_matrix", "read_table"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

@@ -35,7 +35,9 @@ class StoreWriter:
     """
 
     def __init__(self, folder: Any, *, hist_names: list[str] | None = None, futr_names: list[str] | None = None,
-                 stat_names: list[str] | None = None, freq: str | int = 1, overwrite: bool = False) -> None:
+                 stat_names: list[str] | None = None, freq: str | int = 1, overwrite: bool = False,
+                 origin: dict[str, Any] | None = None, categories: dict[str, list[Any]] | None = None) -> None:
+        self.facts = {"origin": origin or {}, "categories": categories or {}}  # as of `SeriesStore`; JSON
         self.folder = Path(folder)
         self.names = {"hist": list(hist_names or []), "futr": list(futr_names or []), "stat": list(stat_names or [])}
         self.freq = freq
@@ -96,8 +98,15 @@ class StoreWriter:
         np.save(self.folder / "offsets.npy", np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype(np.int64))
         text = any(isinstance(i, str) for i in self.ids)
         meta = {"format": _FORMAT, "ids": self.ids, "ids_dtype": "object" if text else "", "times_dtype": self.times_dtype,
-                "freq": self.freq, **{f"{k}_names": v for k, v in self.names.items()}}
+                "freq": self.freq, **{f"{k}_names": v for k, v in self.names.items()}, **self.facts}
         (self.folder / "meta.json").write_text(json.dumps(meta))
+
+    def discard(self) -> None:
+        """Give up: what was written is removed, and the folder holds what it held besides."""
+        for file in self._files.values():
+            file.close()
+        for name in (*(f"{name}.raw" for name in _TYPES), "offsets.npy", "meta.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -133,4 +142,5 @@ def open_store(folder: Any) -> SeriesStore:
     ids = np.array(meta["ids"], dtype=meta["ids_dtype"] or None)
     times = arrays["times"] if meta["times_dtype"] == "int64" else arrays["times"].view(meta["times_dtype"])
     return SeriesStore(ids, offsets, times, arrays["y"], arrays["mask"], arrays["hist"], arrays["futr"], arrays["stat"],
-                       meta["hist_names"], meta["futr_names"], meta["stat_names"], meta["freq"])
+                       meta["hist_names"], meta["futr_names"], meta["stat_names"], meta["freq"], meta.get("origin", {}),
+                       meta.get("categories", {}))

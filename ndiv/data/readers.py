@@ -32,36 +32,60 @@ _MISSING = {"", "na", "nan", "null", "none"}
 
 def _path(path: Any) -> Path:
     found = Path(path)
+    if found.is_dir() and parquet_files(found):
+        return found
     if not found.is_file():
         what = "is a folder" if found.is_dir() else "does not exist"
         raise FileError(f"{found} {what}", value=str(found),
-                        hint="Pass the path of a CSV (.csv, .csv.gz) or Parquet file.")
+                        hint="Pass the path of a CSV (.csv, .csv.gz) or Parquet file, or of a folder of Parquet files.")
     return found
 
 
 # -- tables --------------------------------------------------------------------------------------------------------
 
 
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files below a folder, sorted; names that begin with a dot or underscore are left out, as Spark's marks."""
+    return [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in (".parquet", ".pq") and f.is_file()
+            and not any(part.startswith((".", "_")) for part in f.relative_to(folder).parts)]
+
+
+def dataset_of(path: Path) -> Any:
+    """A Parquet file or folder as a dataset of pyarrow; folders named key=value become columns."""
+    need("pyarrow", extra="parquet")
+    ds = need("pyarrow.dataset", extra="parquet")
+    keys = ds.partitioning(flavor="hive")
+    try:
+        return ds.dataset(str(path), format="parquet", partitioning=keys if path.is_dir() else None)
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these
+        raise FileError(f"{path} is not readable as Parquet: {_first_line(error)}", value=str(path)) from None
+
+
 def _load(path: Path) -> Any:
     """The file as a pandas frame, or `FileError`."""
     pd = need("pandas")
     name = path.name.lower()
-    if name.endswith((".parquet", ".pq")):
+    if path.is_dir() or name.endswith((".parquet", ".pq")):
         need("pyarrow", extra="parquet")
         try:
-            return pd.read_parquet(path)
+            return dataset_of(path).to_table().to_pandas() if path.is_dir() else pd.read_parquet(path)
+        except FileError:
+            raise
         except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-            raise FileError(f"{path} is not a readable Parquet file: {_first_line(error)}", value=str(path)) from None
+            raise FileError(f"{path} is not readable as Parquet: {_first_line(error)}", value=str(path)) from None
     if name.removesuffix(".gz").endswith((".csv", ".txt")):
         try:
-            # pandas 3 reads every float exactly; before, it had to be asked to
-            exact = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
-            return pd.read_csv(path, **exact)
+            return pd.read_csv(path, **exact_csv())
         except pd.errors.EmptyDataError:
             raise EmptyDataError(f"{path} has no rows", value=str(path)) from None
         except (OSError, EOFError, ValueError, zlib.error) as error:  # parser and Unicode errors are ValueErrors
             raise FileError(f"{path} is not a readable CSV file: {_first_line(error)}", value=str(path)) from None
     raise FileError(f"{path} has an unknown suffix", value=str(path), hint="Valid: .csv, .csv.gz, .parquet.")
+
+
+def exact_csv() -> dict[str, str]:
+    """Options with which pandas reads every float exactly; pandas 3 does so unasked."""
+    return {} if int(need("pandas").__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 
 
 def _first_line(error: BaseException) -> str:
@@ -94,7 +118,8 @@ def _layout(frame: Any, time: str | None, id_col: str, target: str) -> str | Non
 
 def read_table(path: Any, *, target: str | Sequence[str] | None = None, layout: str | None = None,
                id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y", library: str = "pandas") -> Any:
-    """A long frame with ``id_col``, ``time_col`` and ``target_col`` from a CSV or Parquet file.
+    """A long frame with ``id_col``, ``time_col`` and ``target_col`` from a CSV or Parquet file, or from a folder of
+    Parquet files, plain or with sub-folders named key=value, which become columns.
 
     Layouts, detected unless given: "long" has one row per series and time; "wide" has a time column (first, or named
     ds, date, ...) and one column per series (ETT: ``date, HUFL, ..., OT``); "rows" has one series per row, its id first

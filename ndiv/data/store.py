@@ -26,6 +26,13 @@ def _floats(values: np.ndarray | None, rows: int) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
+def _mapped(array: Any) -> bool:
+    """Whether an array is a view of a mapped file; NumPy drops the class on the way."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
 @dataclass
 class SeriesStore:
     """Series as flat arrays with offsets. S series, T rows in all, X, F and K covariates.
@@ -64,7 +71,7 @@ class SeriesStore:
         self.ids = np.asarray(self.ids)
         self.offsets = np.ascontiguousarray(self.offsets, dtype=np.int64)
         rows, series = len(self.y), len(self.ids)
-        mapped = isinstance(self.y, np.memmap)
+        mapped = _mapped(self.y)
         self.y = np.ascontiguousarray(self.y, dtype=np.float32)
         self.mask = np.ascontiguousarray(self.mask, dtype=bool)
         # mapped arrays were cleaned when they were written, and a look at all of them would read the whole file
@@ -89,7 +96,7 @@ class SeriesStore:
     @functools.cached_property
     def complete(self) -> bool:
         """Whether no value is missing; False where only a look at a whole file would tell."""
-        return not isinstance(self.mask, np.memmap) and bool(self.mask.all())
+        return not _mapped(self.mask) and bool(self.mask.all())
 
     # -- making one ------------------------------------------------------------------------------------------------
 

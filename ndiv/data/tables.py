@@ -15,6 +15,7 @@ from ndiv.errors import ConfigError, DataError, FeatureError, closest
 
 from ._extras import need
 from .categories import distinct
+from .inputs import eager
 
 __all__ = ["Table", "categories_in", "few", "numbers", "read_ids", "read_times", "rows_text", "stamp", "with_index"]
 
@@ -25,15 +26,13 @@ class Table:
 
     def __init__(self, df: Any, what: str = "df", first_row: int = 0) -> None:
         self.what, self.first_row = what, first_row
-        if isinstance(df, dict):
-            df = need("pandas").DataFrame(df)
+        df = eager(df)
         self.nw = need("narwhals")
         try:
             self.frame = self.nw.from_native(df, eager_only=True)
         except TypeError:
             raise ConfigError(f"{what} must be a pandas or polars DataFrame, got {type(df).__name__}",
-                              value=type(df).__name__, hint="Call .collect() on a lazy frame; use "
-                              "ndiv.data.read_table(path) for a file.") from None
+                              value=type(df).__name__, hint="Convert it, for example to a dict of columns.") from None
         except self.nw.exceptions.DuplicateError:
             names = list(df.columns)
             twice = sorted({str(c) for c in names if names.count(c) > 1})
@@ -117,7 +116,8 @@ def _not_numbers(column: Any) -> np.ndarray:
 def _refuse_text(table: Table, name: str, role: str, rows: np.ndarray, dtype: Any, column: Any) -> Any:
     samples = [repr(column[int(r)]) for r in rows[:3]]
     raise DataError(f"{table.what} column {name!r} ({role}) must hold numbers, but has type {dtype}: "
-                    f"{', '.join(samples)} in {rows_text(rows)}", value=name, rows=rows[:3].tolist(),
+                    f"{', '.join(samples)} in {rows_text(rows + table.first_row)}", value=name,
+                    rows=(rows[:3] + table.first_row).tolist(),
                     hint="Name it in cat_exog_list too if it holds categories; else convert it to numbers or leave it out."
                     if role.endswith("_exog") else "Convert it to numbers.")
 
@@ -129,8 +129,8 @@ def read_times(table: Table, time_col: str) -> tuple[np.ndarray, dict[str, Any]]
     null = column.is_null().to_numpy().astype(bool)
     if null.any():
         rows = np.flatnonzero(null)
-        raise DataError(f"{len(rows)} null times in {table.what} column {time_col!r}: {rows_text(rows)}",
-                        value=len(rows), rows=rows[:3].tolist(), hint="Drop or repair these rows.")
+        raise DataError(f"{len(rows)} null times in {table.what} column {time_col!r}: {rows_text(rows + table.first_row)}",
+                        value=len(rows), rows=(rows[:3] + table.first_row).tolist(), hint="Drop or repair these rows.")
     if dtype.is_integer():
         return column.to_numpy().astype(np.int64), {"time_type": "int", "time_zone": None, "time_dtype": str(dtype)}
     origin = {"time_type": "datetime", "time_zone": None}
@@ -166,7 +166,7 @@ def _parse_times(table: Table, time_col: str, raw: np.ndarray) -> tuple[np.ndarr
     if bad.size:
         samples = ", ".join(repr(v) for v in raw[bad[:3]])
         raise DataError(f"{table.what} column {time_col!r} holds text that is no ISO date: {samples} in "
-                        f"{rows_text(bad)}", value=raw[bad[0]], rows=bad[:3].tolist(),
+                        f"{rows_text(bad + table.first_row)}", value=raw[bad[0]], rows=(bad[:3] + table.first_row).tolist(),
                         hint="Write times as 2020-01-31 or 2020-01-31 13:00, or parse them with pd.to_datetime.")
     zone = str(parsed.tz) if parsed.tz is not None else None
     return (parsed.tz_convert("UTC").tz_localize(None) if zone else parsed).to_numpy(), zone
@@ -178,8 +178,9 @@ def read_ids(table: Table, id_col: str) -> tuple[np.ndarray, np.ndarray]:
     null = column.is_null()
     if null.any():
         rows = np.flatnonzero(null.to_numpy())
-        raise DataError(f"{len(rows)} null ids in {table.what} column {id_col!r}: {rows_text(rows)}", value=len(rows),
-                        rows=rows[:3].tolist(), hint="Give every row an id, or drop these rows.")
+        raise DataError(f"{len(rows)} null ids in {table.what} column {id_col!r}: {rows_text(rows + table.first_row)}",
+                        value=len(rows), rows=(rows[:3] + table.first_row).tolist(),
+                        hint="Give every row an id, or drop these rows.")
     if column.dtype in (table.nw.Categorical, table.nw.Enum):
         column = table.nw.from_native(column.to_native().astype(object), series_only=True) \
             if table.library == "pandas" else column.cast(table.nw.String)

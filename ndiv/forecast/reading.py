@@ -5,16 +5,22 @@ Contract: every check of the data happens here (in `ndiv.data.from_frame`); noth
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ndiv.data.chunks import is_long, too_large
 from ndiv.data.frames import AS_THEY_ARE, read_frame
-from ndiv.data.readers import read_table
+from ndiv.data.inputs import long_frame
 from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
+from ndiv.data.stream import stream_table
+from ndiv.errors import FeatureError, closest
 
 from .telling import tell
 
@@ -34,8 +40,8 @@ class ColumnNames:
 
 
 def as_frame(df: Any, names: ColumnNames) -> Any:
-    """``df`` itself, or the table in the CSV or Parquet file whose path it is."""
-    return read_table(df, **asdict(names)) if isinstance(df, (str, os.PathLike)) else df
+    """``df`` as a pandas or polars frame: paths are read, lazy frames collected, arrays get ids and times."""
+    return long_frame(df, **asdict(names))
 
 
 def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
@@ -50,18 +56,55 @@ def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]
 
 def read_with_target(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
                      tell_unused: bool = False, rules: DataRules = AS_THEY_ARE,
-                     features: FeatureSet | None = None) -> tuple[SeriesStore, np.ndarray]:
-    """`read_store`, and the target as the frame holds it: float64 [T], NaN where missing."""
-    frame, asked = as_frame(df, names), exog
-    if features is not None:
-        features.refuse_columns(list(getattr(frame, "columns", frame)))
-        exog = features.from_data(asked)
-    found = read_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"], stat_exog=exog["stat"],
-                       static_df=static_df, cat_exog=exog["cat"], rules=rules)
-    if tell_unused:
-        known = {*asdict(names).values(), "available_mask", *exog["hist"], *exog["futr"]}
-        unused = [str(c) for c in getattr(frame, "columns", frame) if c not in known]
-        if unused:
-            tell(f"columns that no model uses: {', '.join(unused)}; name them in futr_exog_list or hist_exog_list of a model "
-                 "to use them")
-    return found if features is None else (features.apply(found[0], asked), found[1])
+                     features: FeatureSet | None = None) -> tuple[SeriesStore, np.ndarray | None]:
+    """`read_store`, and the target as the frame holds it: float64 [T], NaN where missing; None where only the store's own
+    float32 is at hand.
+
+    A store is taken as it is. A table that memory cannot hold is streamed into a folder that lives as long as its store.
+    """
+    asked, target = exog, None
+    exog = asked if features is None else features.from_data(asked)
+    if isinstance(df, SeriesStore):
+        store = _given(df, exog)
+    elif isinstance(df, (str, os.PathLike)) and too_large(df) and is_long(df, **asdict(names)):
+        store = _streamed(df, freq, names, exog, static_df, rules)
+    else:
+        frame = as_frame(df, names)
+        if features is not None:
+            features.refuse_columns(list(getattr(frame, "columns", frame)))
+        store, target = read_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
+                                   stat_exog=exog["stat"], static_df=static_df, cat_exog=exog["cat"], rules=rules)
+        if tell_unused:
+            _tell_unused(frame, {*asdict(names).values(), "available_mask", *exog["hist"], *exog["futr"]})
+    return store if features is None else features.apply(store, asked), target
+
+
+def _tell_unused(frame: Any, known: set[str]) -> None:
+    unused = [str(c) for c in getattr(frame, "columns", frame) if c not in known]
+    if unused:
+        tell(f"columns that no model uses: {', '.join(unused)}; name them in futr_exog_list or hist_exog_list of a model to "
+             "use them")
+
+
+def _given(store: SeriesStore, exog: dict[str, list[str]]) -> SeriesStore:
+    """A store that has the covariates that models list."""
+    for role in ("hist", "futr", "stat"):
+        for name in exog[role]:
+            if name not in getattr(store, f"{role}_names"):
+                raise FeatureError(f"the store has no {role}_exog column {name!r}", value=name,
+                                   hint=closest(name, getattr(store, f"{role}_names"), "Columns"))
+    return store
+
+
+def _streamed(path: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any,
+              rules: DataRules) -> SeriesStore:
+    """A table on disk, mapped; the files of the folder go with the process at the latest."""
+    folder = tempfile.mkdtemp(prefix="ndiv-series-")
+    try:
+        return stream_table(path, folder, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
+                            stat_exog=exog["stat"], static_df=static_df, cat_exog=exog["cat"], rules=rules)
+    finally:
+        if os.name == "posix":
+            shutil.rmtree(folder, ignore_errors=True)  # mapped files stay until nothing maps them
+        else:
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
