@@ -37,7 +37,7 @@ _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _names("ndiv.tuning", "tune")
 _MODULES = frozenset(
-    "auto autograd backends bench cli data errors export features forecast interop language losses models nn optim "
+    "auto autograd backends bench cli data ensemble errors export features forecast interop language losses models nn optim "
     "plot program random training tuning utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
