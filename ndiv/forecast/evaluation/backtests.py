@@ -77,6 +77,12 @@ class Backtest:
         """`ndiv.compare` on these forecasts: the Diebold-Mariano test of every pair, or with ``baseline=``."""
         return compare(self.frame, metric, **{"models": self.models, "h": self.h, **options}, **self.names)
 
+    def plot(self, path: Any = None, **options: Any) -> Any:
+        """`ndiv.plot.plot_cross_validation` of these windows, with the history before them."""
+        from ndiv.plot import plot_cross_validation
+
+        return plot_cross_validation(self.frame, self.history, path, **{**self.names, **options})
+
     def __str__(self) -> str:
         from ndiv.cli._io import table
 

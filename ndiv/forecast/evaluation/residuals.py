@@ -62,6 +62,12 @@ class ResidualDiagnostics:
 
     __repr__ = __str__
 
+    def plot(self, series: Any = None, model: str | None = None, path: Any = None, **options: Any) -> Any:
+        """`ndiv.plot.plot_residuals` of one series and model (default: the first)."""
+        from ndiv.plot import plot_residuals
+
+        return plot_residuals(self, series, model, path, **options)
+
 
 def diagnose_residuals(df: Any, models: Sequence[str] | str | None = None, *, lags: int | None = None, alpha: float = 0.05,
                        id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
