@@ -3,12 +3,13 @@
     python asv_bench/compare/inference.py [--threads 2] [--length 96] [--rounds 8] [--variant compat] [--runtimes] [MODEL ...]
 
 Needs torch and neuralforecast (see tests/peers); ``--runtimes`` adds columns of ONNX Runtime and OpenVINO, and needs onnx,
-onnxruntime and openvino. PyTorch runs neuralforecast's own module in ``inference_mode`` with subnormals flushed, the runtimes
-that module exported to ONNX, in float32. ndiv runs the file that ``model.export`` writes, or ``model.forecast`` where a
-forecast has quantiles of a distribution (DeepAR: they are in ndiv's time and not in the peer's, which ends with the
-parameters). Before the times it is checked that both compute the same. ``--variant paper`` runs the published architectures
-beside that peer: other weights, and often more work. One process, rounds of a block of calls of each in turn, medians, all
-with the same number of threads. Quote the ratios: the times are this machine's.
+onnxruntime and openvino; TimeLLM runs where ``--llm`` names its language model. PyTorch runs neuralforecast's own module in
+``inference_mode`` with subnormals flushed, the runtimes that module exported to ONNX, in float32. ndiv runs the file that
+``model.export`` writes, or ``model.forecast`` where a forecast has quantiles of a distribution (DeepAR: they are in ndiv's
+time and not in the peer's, which ends with the parameters). Before the times it is checked that both compute the same.
+``--variant paper`` runs the published architectures beside that peer: other weights, and often more work. One process,
+rounds of a block of calls of each in turn, medians, all with the same number of threads. Quote the ratios: the times are
+this machine's.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ parser.add_argument("models", nargs="*")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--length", type=int, default=96)
 parser.add_argument("--rounds", type=int, default=8)
+parser.add_argument("--llm", metavar="FOLDER", help="language model of TimeLLM, in the form of transformers")
 parser.add_argument("--variant", choices=["compat", "paper"], default="compat")
 parser.add_argument("--runtimes", action="store_true", help="ONNX Runtime and OpenVINO too")
 args = parser.parse_args()
@@ -36,11 +38,13 @@ import peers  # noqa: E402
 import torch  # noqa: E402
 from cores import block  # noqa: E402
 
+peers.LLM = args.llm
+
 
 def with_ndiv(model: Any, folder: str, y: np.ndarray) -> Callable[[], object]:
     import ndiv
 
-    if model.loss.is_distribution_output:
+    if model.loss.is_distribution_output or hasattr(model, "texts"):  # TimeLLM's prompts are made by Python: no file
         batch = {"insample_y": y}
         for _ in range(5):  # the plan is made on the way
             model.forecast(batch)

@@ -11,10 +11,12 @@ Needs torch and neuralforecast (see tests/peers), which are imported where they 
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,18 @@ MODELS = ["MLP", "DLinear", "NLinear", "NHITS", "MLPMultivariate", "RNN", "LSTM"
           "Autoformer", "FEDformer", "TimesNet", "StemGNN"]
 MULTIVARIATE = {"MLPMultivariate", "TSMixer", "iTransformer", "StemGNN"}
 PEERS = {"Transformer": "VanillaTransformer"}  # where names differ
+LLM: str | None = None  # the folder of TimeLLM's language model, which --llm names
 
 
 def options(name: str) -> dict[str, Any]:
     """What both sides are told beside the length of the window."""
-    return {"h": H, "scaler_type": "identity", "learning_rate": 1e-3, **({"n_series": SERIES} if name in MULTIVARIATE else {})}
+    found = {"h": H, "scaler_type": "identity", "learning_rate": 1e-3, **({"n_series": SERIES} if name in MULTIVARIATE else {})}
+    if name == "TimeLLM":
+        if LLM is None:
+            raise SystemExit("TimeLLM needs --llm FOLDER, a language model in the form of transformers")
+        config = json.loads((Path(LLM) / "config.json").read_text(encoding="utf-8"))
+        found |= {"llm": LLM, "d_llm": config.get("hidden_size") or config["n_embd"]}
+    return found
 
 
 def data(name: str, length: int, rows: int) -> dict[str, np.ndarray]:
@@ -120,6 +129,21 @@ def samples_of_ndiv() -> Iterator[None]:
         torch.randint = before
 
 
+@contextmanager
+def prompts_of_ndiv(module: Any, model: Any, batch: dict[str, np.ndarray]) -> Iterator[None]:
+    """Inside, neuralforecast's TimeLLM reads the prompts that ndiv writes of the batch: its own differ in the last digits of
+    the numbers, which are words of a text. For other models nothing changes."""
+    inner = getattr(module, "llm_tokenizer", None)
+    if inner is not None:
+        texts = model.texts(batch)
+        module.llm_tokenizer = lambda own, **options: inner(texts, **options)
+    try:
+        yield
+    finally:
+        if inner is not None:
+            module.llm_tokenizer = inner
+
+
 def apart(module: Any, model: Any, batch: dict[str, np.ndarray]) -> tuple[float, float]:
     """How far forecasts and losses of the two are apart, without dropout: the largest difference in units of the largest
     value."""
@@ -129,7 +153,7 @@ def apart(module: Any, model: Any, batch: dict[str, np.ndarray]) -> tuple[float,
     mask = torch.ones_like(y)
     module.eval()
     model.eval()
-    with torch.inference_mode(), samples_of_ndiv():
+    with torch.inference_mode(), samples_of_ndiv(), prompts_of_ndiv(module, model, batch):
         expected, value = forecast(module, y, mask).numpy(), float(loss(module, y, mask, target))
     found = model.forecast({"insample_y": batch["insample_y"]})
     if model.loss.is_distribution_output:  # the mean: the first of ndiv's columns, the second of the peer's parameters

@@ -2,12 +2,12 @@
 
     python asv_bench/compare/train_step.py [--threads 2] [--length 96] [--rounds 8] [--as-it-comes] [--variant compat] [MODEL]
 
-Needs torch and neuralforecast (see tests/peers). Both: batch 32, h = 24, forward, MAE (DeepAR: the likelihood), backward,
-AdamW; the peer is neuralforecast's own module without its trainer, with subnormals flushed, which is its best
-(``--as-it-comes``: not flushed, which is slow where gradients vanish over many steps). Before the times it is checked that
-both compute the same forecast and loss. ``--variant paper`` runs the published architectures beside that peer: other
-weights, and often more work. One process, rounds of a block of steps of each in turn, medians. Quote the ratios: the times
-are this machine's.
+Needs torch and neuralforecast (see tests/peers), TimeLLM also ``--llm``, a folder with its language model. Both: batch 32, h
+= 24, forward, MAE (DeepAR: the likelihood), backward, AdamW; the peer is neuralforecast's own module without its trainer,
+with subnormals flushed, which is its best (``--as-it-comes``: not flushed, which is slow where gradients vanish over many
+steps). Before the times it is checked that both compute the same forecast and loss. ``--variant paper`` runs the published
+architectures beside that peer: other weights, and often more work. One process, rounds of a block of steps of each in turn,
+medians. Quote the ratios: the times are this machine's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ parser.add_argument("models", nargs="*")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--length", type=int, default=96)
 parser.add_argument("--rounds", type=int, default=8)
+parser.add_argument("--llm", metavar="FOLDER", help="language model of TimeLLM, in the form of transformers")
 parser.add_argument("--variant", choices=["compat", "paper"], default="compat")
 parser.add_argument("--as-it-comes", action="store_true", help="PyTorch keeps subnormals, as it does by default")
 parser.add_argument("--memory", action="store_true", help="peak resident memory of a run of each, in processes of their own")
@@ -34,6 +35,7 @@ os.environ["NDIV_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPE
 import peers  # noqa: E402
 from cores import block  # noqa: E402
 
+peers.LLM = args.llm
 B = 32
 
 

@@ -1,7 +1,8 @@
 """``ndiv bench``: arguments, exit status, and the printing of ``ndiv bench accuracy``.
 
 Contract: `add_arguments` fills a parser, `run` takes what it parsed and returns the exit status: 0, or 2 after one line
-on standard error when the input is bad. Rows are printed as soon as they are known. `m4_cli` and `extensions` have the others.
+on standard error when the input is bad. Rows are printed as soon as they are known. `m4_cli`, `extensions` and `language` have
+the others.
 
     ndiv bench accuracy --data ETTh1.csv.gz --models NLinear,DLinear --h 96 192 --seeds 1 2 3 --json results.json
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, NdivError
-from . import extensions, m4_cli
+from . import extensions, language, m4_cli
 from .shared import check_writable, environment, model_names
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -54,12 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress on standard error")
     m4_cli.add_arguments(kinds)
     extensions.add_arguments(kinds)
+    language.add_arguments(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; 0, or 2 and one line on standard error when the input is bad."""
     try:
-        {"accuracy": _accuracy, "m4": m4_cli.m4, "extensions": extensions.extensions}[args.benchmark](args)
+        {"accuracy": _accuracy, "m4": m4_cli.m4, "extensions": extensions.extensions,
+         "language": language.language}[args.benchmark](args)
     except NdivError as error:
         print(f"ndiv bench: {error}", file=sys.stderr)
         return 2

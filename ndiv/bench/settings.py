@@ -141,6 +141,10 @@ SETTINGS: dict[str, dict[int, Setting]] = {
     "Autoformer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model=_WIDTH)},
     "FEDformer": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model={**_WIDTH, "n_head": 8})},
     "TFT": {0: Setting(96, 5e-4, _BESIDE, **_BRIEF, model={"hidden_size": 64, "n_head": 4, "scaler_type": "standard"})},
+    "LSTMAttention": {0: Setting(168, 3e-3, "set once", **{**_SHORT, "epochs": 10}, model={
+        "lstm_hidden_size": 32, "lstm_n_layers": 1, "n_head": 4, "teacher_forcing_ratio": 0.0, "scaler_type": "standard"})},
+    "StemGNN": {0: Setting(48, 1e-3, "set once", epochs=6, decay=0.7, loss="MAE", model={
+        "multi_layer": 2, "dropout_rate": 0.3, "scaler_type": "standard"})},
     "TimesNet": {0: Setting(96, 5e-4, _BESIDE, **{**_BRIEF, "batch_size": 4}, model={
         "hidden_size": 64, "conv_hidden_size": 64, "scaler_type": "standard"})},
 }

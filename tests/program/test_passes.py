@@ -147,6 +147,46 @@ def test_a_result_that_is_needed_earlier_stays_in_order():
     assert found.count("vm") == 2
 
 
+def picked(q, k, index):
+    return (q @ k.swapaxes(-1, -2))[:, np.arange(len(index))[:, None], index]
+
+
+def test_of_a_product_only_the_elements_that_are_read_are_computed():
+    draw = np.random.default_rng(0)
+    q, k, index = (draw.normal(size=(2, n, 8)).astype(F) for n in (5, 40)), None, draw.integers(-40, 40, (5, 6))
+    q, k = q
+    assert [o for o in ops(lambda q, k: picked(q, k, index), q, k) if o != "permute"] == ["picks"]
+    whole = ops(lambda q, k: (lambda s: s[:, np.arange(5)[:, None], index].sum() + s.sum())(q @ k.swapaxes(-1, -2)), q, k)
+    assert "gemm" in whole and "picks" not in whole  # somebody else reads the product
+    few = ops(lambda q, k: picked(q, k[:, :20], index % 20), q, k)
+    assert "gemm" in few and "picks" not in few  # too many of too few
+    shuffled = ops(lambda q, k: (q @ k.swapaxes(-1, -2))[:, np.arange(5)[::-1, None], index], q, k)
+    assert "picks" not in shuffled
+    if ndiv.backends.current() == "native":
+        product = np.asarray(ndiv.compile(lambda q, k: q @ k.swapaxes(-1, -2))(q, k))
+        got = np.asarray(ndiv.compile(lambda q, k: picked(q, k, index))(q, k))
+        np.testing.assert_array_equal(got, product[:, np.arange(5)[:, None], index])
+
+
+def test_the_gradient_of_what_was_split_is_joined():
+    x = np.random.default_rng(0).normal(size=(2, 5, 12)).astype(F)
+
+    def three(x, heads):
+        parts = [x[..., 4 * i:4 * i + 4] for i in range(3)]
+        if heads:
+            parts = [p.reshape(2, 5, 2, 2).permute(0, 2, 1, 3) for p in parts]
+        return (parts[0] * parts[1] + ndiv.exp(parts[2])).sum()
+
+    for heads in (False, True):
+        found = ops(lambda x: ndiv.grad(lambda x: three(x, heads))(x), x)  # noqa: B023
+        assert "cat" in found and "put_slice" not in found
+        got = ndiv.compile(lambda x: ndiv.grad(lambda x: three(x, heads))(x))(x)  # noqa: B023
+        np.testing.assert_allclose(np.asarray(got), np.asarray(ndiv.grad(lambda x: three(x, heads))(x)), rtol=1e-6)  # noqa: B023
+    gap = ops(lambda x: ndiv.grad(lambda x: (x[..., :4] * x[..., 8:]).sum())(x), x)
+    twice = ops(lambda x: ndiv.grad(lambda x: (x[..., :8] * x[..., 4:]).sum())(x), x)
+    assert "put_slice" in gap and "put_slice" in twice
+
+
 def test_a_linear_layer_is_one_product():
     layer = ndiv.nn.Linear(3, 4, activation="relu")
     assert [o for o in ops(lambda x: layer(x), X) if o not in ("permute", "reshape")] == ["gemm"]

@@ -8,7 +8,7 @@
  * fill(; n, shape[n], value, dtype) -> out
  *                            `value` everywhere (the bits of a double), rounded towards zero for integers.
  *
- * take, take_add, gather and scatter_add: data_index.h; cumsum and argsort: data_order.h.
+ * take, take_add, gather and scatter_add: data_index.h; cumsum and argsort: data_order.h; picks: data_picks.h.
  */
 #ifndef ND_OPS_DATA_H
 #define ND_OPS_DATA_H
@@ -155,8 +155,12 @@ static void data_copy_axis(const data_copy *p, int axis, int64_t first, int64_t 
         data_copy_run(p->item, last - first, from, p->a[axis], to, p->b[axis]);
         return;
     }
-    for (int64_t i = first; i < last; i++, from += p->a[axis], to += p->b[axis])
-        data_copy_axis(p, axis + 1, 0, p->n[axis + 1], from, to);
+    const int64_t a = p->a[axis], b = p->b[axis], n = p->n[axis + 1] * p->item;
+    if (axis == p->rank - 2 && p->a[axis + 1] == p->item && p->b[axis + 1] == p->item) { /* no call for each short row */
+        for (int64_t i = first; i < last; i++, from += a, to += b) data_move(to, from, n);
+        return;
+    }
+    for (int64_t i = first; i < last; i++, from += a, to += b) data_copy_axis(p, axis + 1, 0, p->n[axis + 1], from, to);
 }
 
 static void data_copy_task(void *context, int64_t t, int worker) {
@@ -380,6 +384,7 @@ static int32_t op_fill_run(const nd_call *c, void *const *data, void *scratch, c
 
 #include "data_index.h"
 #include "data_order.h"
+#include "data_picks.h"
 
 #define ND_OPS_DATA(X) \
     X(cat, 0, 0) \
@@ -390,5 +395,5 @@ static int32_t op_fill_run(const nd_call *c, void *const *data, void *scratch, c
     X(gather, 0, 0) \
     X(scatter_add, 0, 0) \
     X(cumsum, 0, 0) \
-    X(argsort, 0, 0)
+    X(argsort, 0, 0) X(picks, 0, 0)
 #endif

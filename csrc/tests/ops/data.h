@@ -27,4 +27,7 @@ static void hash_ops_data(void) {
                 out_of(ND_F32, DIMS(29, 43))}, 1, axis ? dim1 : dim0);
     hash_op("argsort/0", "argsort", 1, 1, (operand[]){in_f32(1, -1, 1, DIMS(3, 77)), out_of(ND_I64, DIMS(3, 77))}, 1, dim1);
     hash_op("argsort/1", "argsort", 1, 1, (operand[]){in_f32(1, -1, 1, DIMS(900, 2)), out_of(ND_I64, DIMS(900, 2))}, 1, dim0);
+    hash_op("picks/0", "picks", 3, 1, (operand[]){swapped(in_f32(1, -1, 1, DIMS(2, 9, 3, 21)), 1, 2),
+            swapped(in_f32(2, -1, 1, DIMS(2, 3, 13, 21)), 2, 3), in_i64(3, 12, DIMS(9, 19)), out_of(ND_F32, DIMS(2, 3, 9, 19))},
+            0, (int64_t[]){0});
 }

@@ -152,6 +152,18 @@ def _cumsum_metas(attrs: dict[str, Any], x: Meta) -> list[Meta]:
     return [x]
 
 
+def _picks(a: np.ndarray, b: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.matmul(a, b)[..., np.arange(len(index))[:, None], index]
+
+
+def _picks_metas(attrs: dict[str, Any], a: Meta, b: Meta, index: Meta) -> list[Meta]:
+    if len(a[0]) != len(b[0]) or len(a[0]) < 2 or a[0][:-2] != b[0][:-2] or a[0][-1] != b[0][-2] or a[1] != b[1]:
+        raise ValueError(f"picks multiplies [*batch, m, k] by [*batch, k, n], not {a} by {b}")
+    if len(index[0]) != 2 or index[0][0] != a[0][-2] or index[1] != _I64 or a[1].kind != "f":
+        raise ValueError(f"picks takes floats and int64 [{a[0][-2]}, u], not {a[1]} and {index}")
+    return [((*a[0][:-1], index[0][1]), a[1])]
+
+
 def _argsort(x: np.ndarray, dim: int) -> np.ndarray:
     return np.argsort(x, axis=dim, kind="stable")
 
@@ -172,6 +184,10 @@ def _moves(attrs: dict[str, Any], ins: Sequence[Meta], outs: Sequence[Meta]) -> 
     return 0.0
 
 
+def _products(attrs: dict[str, Any], ins: Sequence[Meta], outs: Sequence[Meta]) -> float:
+    return 2.0 * math.prod(outs[0][0]) * ins[0][0][-1]
+
+
 _NAMES = "float32|float64|int64|int32|bool"  # in the order of csrc/core/op.h
 _TAKE = {"n": "i", "inner": "i", "run": "i", "shape": "I"}
 
@@ -186,6 +202,8 @@ OPS: list[PlanOp] = [
     PlanOp("scatter_add", _scatter_add, _scatter_metas, {"dim": "i", "size": "i"}, exact=True, cost=_ones),
     PlanOp("cumsum", _cumsum, _cumsum_metas, {"dim": "i"}, dense=(), exact=True, cost=_ones),
     PlanOp("argsort", _argsort, _argsort_metas, {"dim": "i"}, exact=True, cost=_sorting),
+    PlanOp("picks", _picks, _picks_metas, dense=(2,), bound=2e-5, cost=_products,
+           doc="elements of a product, for each row those that its row of the index names: see `ndiv.program.passes.picks`"),
 ]
 
 

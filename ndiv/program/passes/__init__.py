@@ -15,13 +15,16 @@ from .dce import dce
 from .epilogue import epilogues
 from .fold import fold
 from .fuse import fuse
+from .joins import join_slices
+from .picks import pick_products
 from .select import select
 from .transpose import absorb_transposes
 
 __all__ = ["PASSES", "run_passes"]
 
 PASSES: dict[str, Callable[[Program], Program]] = {
-    "fold": fold, "cse": cse, "absorb_transposes": absorb_transposes, "dce": dce, "select": select, "fold_views": fold,
+    "fold": fold, "cse": cse, "absorb_transposes": absorb_transposes, "pick_products": pick_products,
+    "join_slices": join_slices, "dce": dce, "select": select, "fold_views": fold,
     "share": cse, "epilogues": epilogues, "fuse": fuse, "sweep": dce,
 }
 

@@ -400,6 +400,36 @@ def test_windows_are_copied_in_runs():
     assert emitted == [(3, (4,)), (2, (2,))]
 
 
+@pytest.mark.parametrize("m, k, n, u", [(5, 32, 40, 6), (2, 7, 33, 17), (70, 16, 90, 40), (3, 0, 4, 2), (3, 5, 4, 0), (0, 5, 4, 2)])
+@pytest.mark.parametrize("layout", ["columns", "rows", "turned"])
+def test_picks_are_the_bits_of_the_product(m, k, n, u, layout):
+    a, index = numbers((2, 3, m, k)), np.random.default_rng(1).integers(-n, n, (m, u))
+    b = numbers((2, 3, k, n), 1) if layout == "rows" else numbers((2, 3, n, k), 1).swapaxes(2, 3)
+    if layout == "turned":
+        a, b = a[..., ::-1], np.ascontiguousarray(b)[:, :, ::-1]
+    whole = np.empty((2, 3, m, n), np.float32)
+    gemm = PLAN_OPS["gemm"]
+    call_op("gemm", [a, b, None, None], [whole, None], encode(gemm, {"act": "identity", "alpha": 1.0}))
+    want = whole[..., np.arange(m)[:, None], index]
+    for isa in ISAS:
+        with using(isa):
+            on_threads(lambda: [run("picks", [a, b, index])])
+            np.testing.assert_array_equal(bits(run("picks", [a, b, index])), bits(want), err_msg=isa)
+    np.testing.assert_allclose(PLAN_OPS["picks"].reference(a, b, index), want, rtol=1e-4, atol=1e-4)
+
+
+def test_picks_refuse_what_does_not_fit():
+    a, b, index, out = numbers((2, 4, 3)), numbers((2, 3, 5)), np.zeros((4, 2), np.int64), np.empty((2, 4, 2), np.float32)
+    call_op("picks", [a, b, index], [out], [])
+    for bad in ([a, b, index[:3]], [a, b[:1], index], [a, b[:, :2], index], [a, b, index.astype(np.int32)],
+                [a.astype(np.float64), b, index], [a, b, index + 5], [a, b, index - 6]):
+        with pytest.raises(ShapeError):
+            call_op("picks", bad, [out], [])
+    for wrong in (out[:1], out[..., :1].copy()):
+        with pytest.raises(ShapeError):
+            call_op("picks", [a, b, index], [wrong], [])
+
+
 def test_the_other_rules():
     x = numbers((3, 4))
     index = np.array([[2, 0, -1], [1, 1, 3], [0, 0, 0]])
