@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("ndiv.cli.demo", "forecast a built-in series with two models and compare them"),
+    "validate": ("ndiv.cli.validate", "what is in a file of series, and whether fit would take it"),
     "fit": ("ndiv.cli.fit", "train models on a file and save them"),
     "predict": ("ndiv.cli.predict", "forecast with saved models"),
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),

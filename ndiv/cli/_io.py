@@ -9,12 +9,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndiv.data._extras import need
 from ndiv.errors import ConfigError, FileError
 
-__all__ = ["add_column_options", "parse_freq", "read_static", "table", "write_frame"]
+if TYPE_CHECKING:
+    from ndiv.data.rules import DataRules
+
+__all__ = ["add_column_options", "add_rule_options", "parse_freq", "read_static", "rules_of", "table", "write_frame"]
 
 _FORMATS = (".csv", ".csv.gz", ".parquet")
 
@@ -23,6 +26,22 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
     """--id-col, --time-col and --target-col."""
     for name, default in (("id", "unique_id"), ("time", "ds"), ("target", "y")):
         parser.add_argument(f"--{name}-col", default=default, metavar="NAME", help=f"column of the {name} (default {default})")
+
+
+def add_rule_options(parser: argparse.ArgumentParser) -> None:
+    """--duplicates, --fill-gaps, --short-series, --exog-nan."""
+    from ndiv.data.rules import CHOICES
+
+    for name, choices in CHOICES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", choices=choices, default="raise",
+                            help=f"what to do with them: {', '.join(choices)} (default raise: refuse the data)")
+
+
+def rules_of(args: argparse.Namespace) -> DataRules:
+    """The choices made by the options of `add_rule_options`."""
+    from ndiv.data.rules import CHOICES, DataRules
+
+    return DataRules(**{name: getattr(args, name) for name in CHOICES})
 
 
 def parse_freq(text: str | None) -> str | int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import Any
 
@@ -14,7 +15,7 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ._io import add_column_options
+    from ._io import add_column_options, add_rule_options
 
     parser.add_argument("file", metavar="FILE", help="CSV or Parquet: unique_id, ds, y; or one column a series")
     parser.add_argument("--model", action="append", metavar="NAME", help="model to train; may be given again (default NHITS)")
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local-scaler", metavar="NAME", help="scale each series: standard, robust, minmax, boxcox ...")
     parser.add_argument("--static", metavar="FILE", help="CSV or Parquet of static covariates, one row a series")
     parser.add_argument("--overwrite", action="store_true", help="replace what was saved in DIR")
+    add_rule_options(parser)
     add_column_options(parser)
 
 
@@ -54,12 +56,12 @@ def run(args: argparse.Namespace) -> None:
     from ndiv.forecast.persistence import check_target
     from ndiv.models import get_model
 
-    from ._io import parse_freq, read_static
+    from ._io import parse_freq, read_static, rules_of
 
     options = {"h": args.h, "input_size": args.input_size, **settings(args.settings)}
     models = [get_model(name)(**options) for name in args.model or ["NHITS"]]
     check_target(args.out, args.overwrite)  # before hours of training, not after
-    nf = NeuralForecast(models, parse_freq(args.freq), args.local_scaler)
+    nf = NeuralForecast(models, parse_freq(args.freq), args.local_scaler, **dataclasses.asdict(rules_of(args)))
     nf.fit(args.file, read_static(args.static), args.val_size, id_col=args.id_col, time_col=args.time_col,
            target_col=args.target_col)
     nf.save(args.out, overwrite=args.overwrite)

@@ -22,6 +22,7 @@ _HOME = {
     "output": ["to_frame"],
     "inputs": ["long_frame"],
     "stream": ["stream_table"],
+    "validation": ["DataReport", "validate"],
     "readers": ["air_passengers", "read_matrix", "read_table"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
