@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, NdivError
-from . import extensions, language, m4_cli
+from . import coverage, extensions, language, m4_cli
 from .shared import check_writable, environment, model_names
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -56,13 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     m4_cli.add_arguments(kinds)
     extensions.add_arguments(kinds)
     language.add_arguments(kinds)
+    coverage.add_arguments(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; 0, or 2 and one line on standard error when the input is bad."""
     try:
         {"accuracy": _accuracy, "m4": m4_cli.m4, "extensions": extensions.extensions,
-         "language": language.language}[args.benchmark](args)
+         "language": language.language, "coverage": coverage.coverage}[args.benchmark](args)
     except NdivError as error:
         print(f"ndiv bench: {error}", file=sys.stderr)
         return 2

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val-size", type=int, default=0, metavar="N", help="steps at the end of each series that validate")
     parser.add_argument("--local-scaler", metavar="NAME", help="scale each series: standard, robust, minmax, boxcox ...")
     parser.add_argument("--static", metavar="FILE", help="CSV or Parquet of static covariates, one row a series")
+    parser.add_argument("--intervals", metavar="METHOD[,KEY=VALUE]",
+                        help="calibrate intervals for 'ndiv predict --level': conformal_distribution, conformal_error or cqr, "
+                        "then n_windows, step_size, scores, by_step: cqr,n_windows=10,scores=pooled")
     parser.add_argument("--overwrite", action="store_true", help="replace what was saved in DIR")
     add_rule_options(parser)
     add_column_options(parser)
@@ -51,6 +54,26 @@ def settings(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
+def intervals(text: str | None) -> Any:
+    """The `PredictionIntervals` of ``cqr,n_windows=10``; None for None.
+
+    >>> intervals("cqr,n_windows=10,scores=pooled").scores
+    'pooled'
+    """
+    from ndiv.errors import closest
+    from ndiv.utils import PredictionIntervals
+
+    if text is None:
+        return None
+    method, *pairs = text.split(",")
+    options = settings(pairs)
+    valid = ("n_windows", "step_size", "scores", "by_step")
+    for key in options:
+        if key not in valid:
+            raise ConfigError(f"--intervals knows no {key!r}", value=key, hint=closest(key, valid))
+    return PredictionIntervals(method=method, **options)
+
+
 def run(args: argparse.Namespace) -> None:
     from ndiv.forecast import NeuralForecast
     from ndiv.forecast.persistence import check_target
@@ -58,12 +81,13 @@ def run(args: argparse.Namespace) -> None:
 
     from ._io import parse_freq, read_static, rules_of
 
+    calibration = intervals(args.intervals)
     options = {"h": args.h, "input_size": args.input_size, **settings(args.settings)}
     models = [get_model(name)(**options) for name in args.model or ["NHITS"]]
     check_target(args.out, args.overwrite)  # before hours of training, not after
     nf = NeuralForecast(models, parse_freq(args.freq), args.local_scaler, **dataclasses.asdict(rules_of(args)))
     nf.fit(args.file, read_static(args.static), args.val_size, id_col=args.id_col, time_col=args.time_col,
-           target_col=args.target_col)
+           target_col=args.target_col, prediction_intervals=calibration)
     nf.save(args.out, overwrite=args.overwrite)
     assert nf.dataset is not None
     names = ", ".join(map(repr, models))

@@ -248,3 +248,31 @@ def test_demo_without_optional_packages(missing: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == 'no plot: matplotlib is not installed (pip install "ndiv[plot]")'
     assert done.stderr == ""
+
+
+# -- intervals -----------------------------------------------------------------------------------------------------
+
+
+def test_fit_with_intervals_and_predict_levels_further_ahead(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "calibrated"
+    assert main(["fit", str(data), "--model", "NLinear", *SMALL, "--freq", "D", "--out", str(out),
+                 "--intervals", "cqr,n_windows=4,step_size=2"]) == 0
+    assert main(["predict", str(out), "--level", "80", "--h", "6", "--out", str(tmp_path / "f.csv")]) == 0
+    frame = pd.read_csv(tmp_path / "f.csv")
+    assert list(frame.columns)[2:] == ["NLinear", "NLinear-lo-80", "NLinear-hi-80"]
+    assert len(frame) == 12
+    assert main(["predict", str(out), "--quantiles", "0.25", "0.75"]) == 0
+    assert "NLinear_ql0.25,NLinear_ql0.75" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "message"), [("conformal", "unknown method 'conformal'"), ("cqr,windows=3", "no 'windows'"),
+                                               ("cqr,n_windows=1", "at least 2")])
+def test_bad_intervals(text: str, message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(data), *SMALL, "--out", str(tmp_path / "m"), "--intervals", text]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_levels_of_a_model_without_intervals(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["predict", str(saved), "--level", "80"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
