@@ -36,9 +36,10 @@ _names("ndiv.forecast.evaluation", "backtest compare diagnose_residuals")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _names("ndiv.tuning", "tune")
+_names("ndiv.hierarchy", "aggregate reconcile")
 _MODULES = frozenset(
-    "auto autograd backends bench cli data ensemble errors export features forecast interop language losses models nn optim "
-    "plot program random training tuning utils verify".split())
+    "auto autograd backends bench cli data ensemble errors export features forecast hierarchy interop language losses models "
+    "nn optim plot program random training tuning utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 

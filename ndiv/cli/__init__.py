@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("ndiv.cli.predict", "forecast with saved models"),
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
     "tune": ("ndiv.cli.tune", "search the settings of a model and save the best one"),
+    "reconcile": ("ndiv.cli.reconcile", "make forecasts of a hierarchy add up"),
     "models": ("ndiv.cli.models", "the models and what each can do"),
     "bench": ("ndiv.bench.cli", "measure accuracy by published protocols"),
     "show": ("ndiv.cli.show", "what a model computes: tape, program, plan, memory, profile"),

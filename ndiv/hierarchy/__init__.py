@@ -1,0 +1,32 @@
+"""Forecasts of series that add up: sums of series, and forecasts made to agree with them, by the package hierarchicalforecast.
+
+Contract: importing this loads the standard library only; hierarchicalforecast (extra "hierarchy") is imported where it is used.
+Frames may be pandas or polars; what comes back is the kind that came in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .reconciliation import coherence as coherence
+    from .reconciliation import reconcile as reconcile
+    from .sums import aggregate as aggregate
+    from .sums import summing as summing
+
+_HOME = {"aggregate": "sums", "summing": "sums", "coherence": "reconciliation", "reconcile": "reconciliation"}
+
+__all__ = ["aggregate", "coherence", "reconcile", "summing"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
