@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     AirPassengersPanel: pd.DataFrame
     AirPassengersStatic: pd.DataFrame
 
-__all__ = ["AirPassengersDF", "AirPassengersPanel", "AirPassengersStatic", "PredictionIntervals", "generate_series"]
+__all__ = ["AirPassengersDF", "AirPassengersPanel", "AirPassengersStatic", "PredictionIntervals",
+           "augment_calendar_df", "generate_series"]
 
 CONFORMAL_METHODS = ("conformal_distribution", "conformal_error", "cqr")
 SCORES = ("per_series", "pooled")
@@ -79,6 +80,43 @@ def generate_series(n_series: int, freq: str = "D", min_length: int = 50, max_le
     return need("utilsforecast.data").generate_series(
         n_series, freq=freq, min_length=min_length, max_length=max_length, n_static_features=n_static_features,
         equal_ends=equal_ends, engine=engine, seed=seed)
+
+
+# column -> part of the date, its first value, and the range that becomes 1
+_PARTS = {"minutesecond": ("second", 0, 59), "hourminute": ("minute", 0, 59), "dayhour": ("hour", 0, 23),
+          "weekday": ("dayofweek", 0, 6), "monthday": ("day", 1, 30), "yearday": ("dayofyear", 1, 365),
+          "month": ("month", 1, 11), "yearweek": ("week", 1, 52)}
+_DAY = ["weekday", "monthday", "yearday"]
+_COLUMNS = {"Q": ["month"], "M": ["month"], "MS": ["month"], "W": ["monthday", "yearweek"], "D": _DAY, "B": _DAY,
+            "H": ["dayhour", *_DAY], "T": ["hourminute", "dayhour", *_DAY],
+            "S": ["minutesecond", "hourminute", "dayhour", *_DAY]}
+_SPELLINGS = {"h": "H", "min": "T", "s": "S", "ME": "M", "QE": "Q", "QS": "Q"}
+
+
+def augment_calendar_df(df: Any, freq: str = "H") -> tuple[Any, list[str]]:
+    """(the frame with calendar columns in [-0.5, 0.5], their names), as neuralforecast's function of this name gives them.
+
+    ``df``: pandas or polars with a column ``ds``; ``freq``: "Q", "M", "MS", "W", "D", "B", "H", "T", "S" or pandas' newer
+    names of them. Columns: month; monthday and yearweek for weeks; weekday, monthday, yearday for days; with dayhour,
+    hourminute and minutesecond for shorter steps. `ndiv.features.calendar` has more, and `NeuralForecast(features="auto")`
+    needs no columns.
+
+    Raises `ConfigError` (E0010) for another freq, `DataError` (E0011) for times that are no dates.
+
+    >>> augmented, names = augment_calendar_df(AirPassengersDF, "M")
+    >>> names, augmented["month"].round(3).tolist()[:2]
+    (['month'], [-0.5, -0.409])
+    """
+    from ndiv.features import Calendar
+    from ndiv.features.on_frames import values_of, with_columns
+
+    kind = _SPELLINGS.get(freq, freq)
+    if kind not in _COLUMNS:
+        raise ConfigError(f"augment_calendar_df knows no columns for freq={freq!r}", value=freq,
+                          hint=closest(freq, [*_COLUMNS, *_SPELLINGS]))
+    names = _COLUMNS[kind]
+    values = values_of(df, Calendar([_PARTS[n][0] for n in names], "number"))
+    return with_columns(df, {n: (values[:, k] - _PARTS[n][1]) / _PARTS[n][2] - 0.5 for k, n in enumerate(names)}), names
 
 
 def _single() -> Any:

@@ -7,6 +7,7 @@ tensors where a step is traced. Series scalers are coreforecast's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +24,14 @@ from .store import SeriesStore
 
 _f = SimpleNamespace(**FUNCTIONS)
 
-__all__ = ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"]
+__all__ = ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "series_scaler", "window_scaler"]
 
 # The median absolute deviation of a standard normal variable.
 _MAD_OF_NORMAL = 0.6744897501960817
 
 WINDOW_SCALERS = ("identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin")
-SERIES_SCALERS = ("standard", "robust", "robust-iqr", "minmax", "boxcox")
+SERIES_SCALERS = ("standard", "robust", "robust-iqr", "minmax", "boxcox", "log1p")
+_ABOVE = {"boxcox": 0.0, "log1p": -1.0}  # what every value of the target must exceed
 
 
 def _mean(x: Any, on: Any, axis: int) -> Any:
@@ -155,14 +157,31 @@ def window_scaler(name: str | None, eps: float = 1e-6) -> WindowScaler:
     return WindowScaler(name, eps)
 
 
+def series_scaler(name: str | None, extra: Sequence[str] = ("diff",)) -> tuple[str | None, int]:
+    """(name, period) of a ``local_scaler_type``: "diff-12" is ("diff", 12), the others have period 0.
+
+    Raises `ConfigError` (E0010) for an unknown name; ``extra``: names beside `SERIES_SCALERS`.
+
+    >>> series_scaler("diff"), series_scaler("diff-12"), series_scaler("minmax")
+    (('diff', 1), ('diff', 12), ('minmax', 0))
+    """
+    if name is None or name in SERIES_SCALERS:
+        return name, 0
+    base, dash, period = name.partition("-") if isinstance(name, str) else (name, "", "")
+    if base in extra and (not dash or (period.isdigit() and int(period) > 0)):
+        return base, int(period or 1)
+    raise ConfigError(f"unknown local_scaler_type {name!r}", value=name,
+                      hint=closest(name, [*SERIES_SCALERS, *extra, *(f"{n}-12" for n in extra)]))
+
+
 class SeriesScaler:
     """Each series in its own units, before windows are cut: neuralforecast's ``local_scaler_type``.
 
-    "standard", "robust" (median, MAD), "robust-iqr", "minmax", "boxcox" (log-likelihood, lambda from 0). Missing values
-    do not count; a constant series has scale 1, one without values is left as it is.
+    "standard", "robust" (median, MAD), "robust-iqr", "minmax", "boxcox" (log-likelihood, lambda from 0), "log1p" (which has no
+    statistics). Missing values do not count; a constant series has scale 1, one without values is left as it is.
 
-    Raises `ConfigError` (E0010) for an unknown name, `DataError` (E0011) when "boxcox" meets a value of 0 or less,
-    `NotFittedError` (E0001).
+    Raises `ConfigError` (E0010) for an unknown name, `DataError` (E0011) when "boxcox" meets a value of 0 or less or "log1p"
+    one of -1 or less, `NotFittedError` (E0001).
 
     >>> store = SeriesStore.from_arrays_list([[1.0, 3.0], [10.0, 30.0]])
     >>> scaler = SeriesScaler("minmax").fit(store)
@@ -196,12 +215,16 @@ class SeriesScaler:
         ends = np.concatenate([[0], np.cumsum(store.mask)])[store.offsets]
         some = np.flatnonzero(np.diff(ends))
         values = store.y[store.mask].astype(np.float64)
-        if self.name == "boxcox" and (values <= 0).any():
-            bad = np.flatnonzero(store.mask)[values <= 0]
+        if self.name in _ABOVE and (values <= _ABOVE[self.name]).any():
+            bad = np.flatnonzero(store.mask)[values <= _ABOVE[self.name]]
             owners = np.unique(np.searchsorted(store.offsets, bad, side="right") - 1)
             names = [str(i) for i in store.ids[owners[:3]]]
-            raise DataError(f"boxcox needs positive values; {len(owners)} series have others: {', '.join(names)}",
+            what = "positive values" if self.name == "boxcox" else "values above -1"
+            raise DataError(f"{self.name} needs {what}; {len(owners)} series have others: {', '.join(names)}",
                             value=names, hint="Add a constant to y, or use another local_scaler_type.")
+        if self.name == "log1p":
+            self.stats_ = np.zeros((store.n_series, 2))
+            return self
         stats = np.tile([1.0, 0.0] if self.name == "boxcox" else [0.0, 1.0], (store.n_series, 1))
         if some.size:
             group = need("coreforecast.grouped_array").GroupedArray
@@ -218,6 +241,8 @@ class SeriesScaler:
         if len(stats) != len(offsets) - 1:
             raise ShapeError(f"{len(offsets) - 1} series for {len(stats)} fitted ones", value=len(offsets) - 1,
                              hint="Pass series_idx, the positions of these series at fit.")
+        if self.name == "log1p":
+            return np.log1p(values, dtype=np.float64) if direction == "transform" else np.expm1(values, dtype=np.float64)
         group = need("coreforecast.grouped_array").GroupedArray
         grouped = group(np.ascontiguousarray(values, np.float64), offsets.astype(np.int32))
         return getattr(self.engine(stats), direction)(grouped)
@@ -233,6 +258,11 @@ class SeriesScaler:
         width = int(np.prod(values.shape[1:]))
         flat = self._run("inverse_transform", values.reshape(-1), np.arange(len(values) + 1) * width, series_idx)
         return flat.reshape(values.shape).astype(values.dtype, copy=False)
+
+    def moved(self, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """A covariate [T] in units of the series that it belongs to, series by series, as `transform` maps the target."""
+        with np.errstate(all="ignore"):
+            return self._run("transform", values, offsets, None)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """({"stats": [S, 2]}, {"name": ...}) for saving; `from_arrays` reads it."""

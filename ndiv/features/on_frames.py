@@ -143,7 +143,7 @@ def make(df: Any, freq: Any, features: Any, h: int = 0, *, id_col: str = "unique
         found.update(zip(own, feature.past(panel).T, strict=True))
     back = np.empty_like(rows)
     back[rows] = np.arange(len(rows))
-    past = _with_columns(df, {name: values[back] for name, values in found.items()})
+    past = with_columns(df, {name: values[back] for name, values in found.items()})
     return past if h == 0 else (past, _future(made, panel, h, origin))
 
 
@@ -189,7 +189,15 @@ def _future(made: FeatureSet, panel: Panel, h: int, origin: dict[str, Any]) -> A
     return to_frame(panel.ids, times, found, like=origin)
 
 
-def _with_columns(df: Any, found: dict[str, np.ndarray]) -> Any:
+def values_of(df: Any, feature: KnownFeature, freq: Any = 1, id_col: str = "unique_id", time_col: str = "ds") -> np.ndarray:
+    """float64 [T, columns] of a feature of times alone for the rows of a frame, in their order."""
+    codes, ids, times, origin = _keys(df, id_col, time_col)
+    panel = Panel(ids, np.zeros(len(ids) + 1, np.int64), times, np.empty(0), Frequency(freq, origin["time_zone"]))
+    return feature.at(panel, times, codes)
+
+
+def with_columns(df: Any, found: dict[str, np.ndarray]) -> Any:
+    """A copy of the frame with columns [T]; NaN is null in polars."""
     if need("narwhals").from_native(df, eager_only=True).implementation.is_polars():
         pl = need("polars", extra="polars")
         return df.with_columns([pl.Series(name, values).fill_nan(None) for name, values in found.items()])

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndiv.data.frequency import Frequency
+from ndiv.data.maps import TargetMap, refuse_quantiles
 from ndiv.data.output import to_frame
 from ndiv.data.rules import DataRules
-from ndiv.data.scalers import SERIES_SCALERS
+from ndiv.data.scalers import SERIES_SCALERS, series_scaler
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, NotFittedError, closest
 from ndiv.utils import PredictionIntervals
@@ -42,7 +43,12 @@ class NeuralForecast:
     models             one or more models of `ndiv.models`, all with the same ``h``
     freq               step between times: pandas alias ("h", "MS"), polars duration ("1h"), whole number, or None to
                        infer it from the data
-    local_scaler_type  scale each series before training: "standard", "robust", "robust-iqr", "minmax", "boxcox"
+    local_scaler_type  scale each series before training: "standard", "robust", "robust-iqr", "minmax", "boxcox", "log1p", or
+                       "diff" ("diff-12"): train on differences to the step before (12 before)
+    local_static_scaler_type
+                       scale each static covariate over all series: one of the first five
+    target_transform   train on a rising function of the target: a pair of functions of arrays (forward, inverse), or a name:
+                       "log", "log1p", "sqrt", "asinh", "cbrt". It comes before ``local_scaler_type``
     duplicates, fill_gaps, short_series, exog_nan
                        what to do with data that break a rule (`ndiv.data.DataRules`): refuse them, "raise", or repair them
     features           columns to make of times and target, for past and future: features of `ndiv.features`, such as
@@ -59,7 +65,8 @@ class NeuralForecast:
     ['unique_id', 'ds', 'NLinear']
     """
 
-    def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None, *, duplicates: str = "raise",
+    def __init__(self, models: Any, freq: Any = None, local_scaler_type: str | None = None,
+                 local_static_scaler_type: str | None = None, *, target_transform: Any = None, duplicates: str = "raise",
                  fill_gaps: str = "raise", short_series: str = "raise", exog_nan: str = "raise",
                  features: Any = None) -> None:
         self.rules = DataRules(duplicates, fill_gaps, short_series, exog_nan)
@@ -67,11 +74,14 @@ class NeuralForecast:
         self.h: int = self.models[0].h
         if freq is not None:
             Frequency(freq)  # a misspelt one is refused here, not after the data are read
-        if local_scaler_type is not None and local_scaler_type not in SERIES_SCALERS:
-            raise ConfigError(f"unknown local_scaler_type {local_scaler_type!r}", value=local_scaler_type,
-                              hint=closest(local_scaler_type, SERIES_SCALERS))
+        if series_scaler(local_scaler_type)[0] == "diff":
+            refuse_quantiles(self.models)
+        if local_static_scaler_type is not None and local_static_scaler_type not in SERIES_SCALERS[:5]:
+            raise ConfigError(f"unknown local_static_scaler_type {local_static_scaler_type!r}", value=local_static_scaler_type,
+                              hint=closest(local_static_scaler_type, SERIES_SCALERS[:5]))
         self.freq = freq
-        self.local_scaler_type = local_scaler_type
+        self.local_scaler_type, self.local_static_scaler_type = local_scaler_type, local_static_scaler_type
+        self.target_transform = None if target_transform is None else TargetMap(target_transform)
         self.columns = ColumnNames()
         self.dataset: SeriesStore | None = None  # the series of fit, in their own units
         self.fitted_freq: Any = None  # freq, or what was inferred
@@ -137,10 +147,11 @@ class NeuralForecast:
               rules: DataRules | None = None) -> LocalScaler | None:
         """Train the models on a store, and return the scaler of its series; ``dataset`` stays as it is."""
         scaler = None
-        if self.local_scaler_type is not None:
+        if (self.local_scaler_type, self.local_static_scaler_type, self.target_transform) != (None, None, None):
             # Statistics may not see the validation rows, as nothing else that training uses may.
             known = head(store, store.split(val_size)["train"][1]) if val_size else store
-            scaler = LocalScaler(self.local_scaler_type).fit(known)
+            units = None if self.features is None else self.features.units
+            scaler = LocalScaler(self.local_scaler_type, self.local_static_scaler_type, self.target_transform, units).fit(known)
         scaled = store if scaler is None else scaler.transform(store)
         for model in self.models:
             if use_init_models:
@@ -362,13 +373,15 @@ class NeuralForecast:
         persistence.save(self, path, overwrite, save_dataset)
 
     @staticmethod
-    def load(path: Any, llm: Any = None) -> NeuralForecast:
+    def load(path: Any, llm: Any = None, target_transform: Any = None) -> NeuralForecast:
         """What `save` wrote, with forecasts equal to the bit; `FileError` (E0006) for anything else.
 
         llm   where the language model is that a model in it was trained with, a folder or an `ndiv.language.Backbone`: its
               weights are not saved. Not needed where it is still in use or in its place; another one is refused
+        target_transform
+              the functions that it was made with, where they are no named pair: a file does not hold functions
         """
-        return persistence.load(path, llm)
+        return persistence.load(path, llm, target_transform)
 
     # -- state -----------------------------------------------------------------------------------------------------
 

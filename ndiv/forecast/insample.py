@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndiv.data.frames import to_frame
+from ndiv.data.scalers import series_scaler
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, HorizonError
 
@@ -71,7 +72,8 @@ def cutoffs(store: SeriesStore, h: int, step: int, most: int | None = None) -> t
 
 def reach(nf: NeuralForecast) -> int:
     """Rows that a forecast looks back, at most."""
-    return max(getattr(m, "inference_size", m.input_size) for m in nf.models)
+    length = max(getattr(m, "inference_size", m.input_size) for m in nf.models)
+    return int(length + series_scaler(nf.local_scaler_type)[1])  # differences look a period further back
 
 
 def forecasts_at(nf: NeuralForecast, store: SeriesStore, series: np.ndarray, ends: np.ndarray, *, step: int,

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndiv._version import __version__
-from ndiv.data.scalers import SeriesScaler
 from ndiv.data.store import SeriesStore
 from ndiv.errors import FileError, FileExists, NdivError
 
@@ -60,14 +59,16 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
     store = nf.dataset
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
-        "local_scaler_type": nf.local_scaler_type, "rules": asdict(nf.rules), "models": [m.config() for m in nf.models],
+        "local_scaler_type": nf.local_scaler_type, "local_static_scaler_type": nf.local_static_scaler_type,
+        "target_transform": None if nf.target_transform is None else nf.target_transform.config(), "rules": asdict(nf.rules),
+        "models": [m.config() for m in nf.models],
         "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
         "scaler_ids": None, "series": None, "features": None if nf.features is None else nf.features.config(),
         "calibration": None, "held_out": nf.held_out}
     files = {f"model_{k}.safetensors": m.state_dict() for k, m in enumerate(nf.models)}
     if nf.scaler is not None:
         files["scaler.safetensors"], facts = nf.scaler.to_arrays()
-        manifest["scaler_columns"] = facts if isinstance(nf.scaler, ColumnScaler) else None
+        manifest["scaler_columns" if isinstance(nf.scaler, ColumnScaler) else "scaler_facts"] = facts
         manifest["scaler_ids"] = identifiers.encode(nf.scaler.ids)
     if nf.calibration is not None:
         files["calibration.safetensors"], facts = nf.calibration.to_arrays()
@@ -112,7 +113,7 @@ def _replace(path: Path, data: bytes) -> None:
 # -- loading -------------------------------------------------------------------------------------------------------
 
 
-def load(path: Any, llm: Any = None) -> NeuralForecast:
+def load(path: Any, llm: Any = None, target_transform: Any = None) -> NeuralForecast:
     """The object that `save` wrote; see `NeuralForecast.load`."""
     from ndiv.models.base import BaseModel
 
@@ -133,23 +134,16 @@ def load(path: Any, llm: Any = None) -> NeuralForecast:
                 if len(model.series_ids) != model.n_series:
                     raise ValueError(f"{len(model.series_ids)} ids for {model.n_series} series")
             models.append(model)
-        nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"], **manifest.get("rules", {}))
+        nf = NeuralForecast(models, manifest["freq"], manifest["local_scaler_type"],
+                            manifest.get("local_static_scaler_type"), **manifest.get("rules", {}),
+                            target_transform=_transform(folder, manifest.get("target_transform"), target_transform))
         nf.columns = ColumnNames(**manifest["columns"])
         nf.fitted_freq = manifest["freq"]
         if manifest.get("features") is not None:
             from ndiv.features.sets import from_config
 
             nf.features = from_config(manifest["features"], manifest["freq"])
-        if manifest.get("scaler_columns") is not None:
-            nf.scaler = ColumnScaler.from_columns(_read(folder, manifest, "scaler.safetensors"), manifest["scaler_columns"],
-                                                  identifiers.decode(manifest["scaler_ids"]))
-        elif manifest["scaler_ids"] is not None:
-            nf.scaler = LocalScaler(manifest["local_scaler_type"])
-            nf.scaler.ids = identifiers.decode(manifest["scaler_ids"])
-            nf.scaler.scaler = SeriesScaler.from_arrays(_read(folder, manifest, "scaler.safetensors"),
-                                                        {"name": manifest["local_scaler_type"]})
-            if nf.scaler.scaler.stats_ is None or nf.scaler.scaler.stats_.shape != (len(nf.scaler.ids), 2):
-                raise ValueError("the scaler does not have one row of statistics for each id")
+        nf.scaler = _scaler(nf, folder, manifest)
         nf.held_out = int(manifest.get("held_out", 0))
         if manifest.get("calibration") is not None:
             scores = _read(folder, manifest, "calibration.safetensors")
@@ -174,6 +168,30 @@ def load(path: Any, llm: Any = None) -> NeuralForecast:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         raise FileError(f"{folder / MANIFEST} is damaged: {type(error).__name__} {error}", value=str(folder),
                         hint="Save the models again.") from error
+
+
+def _transform(folder: Path, config: dict[str, Any] | None, given: Any) -> Any:
+    """The target_transform of a folder: a name, or functions that `load` is given, since a file never says what to run."""
+    if config is None or config["name"] is not None:
+        if given is not None:
+            raise FileError(f"{folder} was saved {'without' if config is None else 'with a named'} target_transform",
+                            value=str(folder), hint="Leave target_transform out.")
+        return None if config is None else config["name"]
+    if given is None:
+        raise FileError(f"{folder} was saved with target_transform=({config['functions']}), which a file cannot hold",
+                        value=str(folder), hint="Pass these two functions: NeuralForecast.load(path, target_transform=(f, g)).")
+    return given
+
+
+def _scaler(nf: NeuralForecast, folder: Path, manifest: dict[str, Any]) -> LocalScaler | None:
+    if manifest["scaler_ids"] is None:
+        return None
+    arrays, ids = _read(folder, manifest, "scaler.safetensors"), identifiers.decode(manifest["scaler_ids"])
+    if manifest.get("scaler_columns") is not None:
+        return ColumnScaler.from_columns(arrays, manifest["scaler_columns"], ids)
+    units = None if nf.features is None else nf.features.units
+    scaler = LocalScaler(nf.local_scaler_type, nf.local_static_scaler_type, nf.target_transform, units)
+    return scaler.restore(arrays, manifest.get("scaler_facts") or {"static_names": []}, ids)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Scaling of whole series (``local_scaler_type``): each series in its own units while models train and forecast.
 
-Contract: a series known from fit keeps the statistics of fit; a new one gets statistics of its own history. Only the
-target is scaled; covariates are normalized by the models, window by window. Forecasters that come from neuralforecast scale
-by its rules instead, with `ColumnScaler`.
+Contract: a series known from fit keeps the statistics of fit; a new one gets statistics of its own history. The target is
+scaled, and features in its units with it; other covariates are normalized by the models, window by window. Forecasters that
+come from neuralforecast scale by its rules instead, with `ColumnScaler`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ from typing import Any
 import numpy as np
 
 from ndiv.data._extras import need
-from ndiv.data.scalers import SeriesScaler
+from ndiv.data.maps import Differences, TargetMap
+from ndiv.data.scalers import SeriesScaler, series_scaler
 from ndiv.data.store import SeriesStore
 
 __all__ = ["ColumnScaler", "LocalScaler"]
 
 
 class LocalScaler:
-    """A `SeriesScaler` that finds its series by id.
+    """What happens to series before models see them, in this order: a map of the user, a `SeriesScaler` or `Differences` of
+    each series by its id, and a scaler of the static covariates over all series.
+
+    name     of ``local_scaler_type``; None: series stay as they are
+    static   of ``local_static_scaler_type``; None: static covariates stay as they are
+    pair     the user's map
+    units    columns of covariates in units of the target, name -> "level" or "spread", which are scaled with it
 
     >>> store = SeriesStore.from_arrays_list([[0.0, 10.0]], ids=["a"])
     >>> local = LocalScaler("minmax").fit(store)
@@ -29,17 +36,33 @@ class LocalScaler:
     [[5.0]]
     """
 
-    def __init__(self, name: str) -> None:
-        self.scaler = SeriesScaler(name)
+    def __init__(self, name: str | None, static: str | None = None, pair: TargetMap | None = None,
+                 units: dict[str, str] | None = None) -> None:
+        kind, period = series_scaler(name)
+        self.differences = Differences(period) if kind == "diff" else None
+        self.scaler = SeriesScaler(name) if name is not None and self.differences is None else None
+        self.pair, self.units = pair, units or {}
+        self.static_scaler = static
+        self.static_stats: dict[str, np.ndarray] = {}  # [2] for each static covariate
         self.ids: np.ndarray = np.empty(0, object)
 
     def fit(self, store: SeriesStore) -> LocalScaler:
-        self.scaler.fit(store)
+        if self.pair is not None:
+            store = self.pair.check(store).transform(store)
+        if self.scaler is not None:
+            self.scaler.fit(store)
+        if self.static_scaler is not None:
+            for k, name in enumerate(store.stat_names):
+                if name not in store.categories:
+                    stats = SeriesScaler(self.static_scaler).fit(_as_series(store.stat[:, k])).stats_
+                    assert stats is not None
+                    self.static_stats[name] = stats[0]
         self.ids = store.ids
         return self
 
     def _for(self, store: SeriesStore) -> SeriesScaler:
         """The statistics for exactly the series of ``store``, in its order."""
+        assert self.scaler is not None
         known = need("pandas").Index(self.ids).get_indexer(need("pandas").Index(store.ids))
         found = SeriesScaler(self.scaler.name)
         new, old = np.flatnonzero(known < 0), np.flatnonzero(known >= 0)
@@ -56,20 +79,86 @@ class LocalScaler:
         return self
 
     def transform(self, store: SeriesStore) -> SeriesStore:
-        """The store with its target in units of each series."""
-        return self._for(store).transform(store)
+        """The store with its target, and covariates in units of it, in units of each series, and its scaled statics."""
+        mapped = store if self.pair is None else self.pair.transform(store)
+        if self.differences is not None:
+            out = self.differences.transform(mapped)
+        else:
+            out = mapped if self.scaler is None else self._for(mapped).transform(mapped)
+        changes: dict[str, Any] = {}
+        for role in ("hist", "futr"):
+            names = getattr(store, f"{role}_names")
+            if any(n in self.units for n in names):
+                changes[role] = self._covariates(getattr(store, role), names, store.offsets, mapped)
+        if self.static_stats:
+            stat = store.stat.copy()
+            for k, name in enumerate(store.stat_names):
+                if name in self.static_stats:
+                    scaler = SeriesScaler.from_arrays({"stats": self.static_stats[name][None]}, {"name": self.static_scaler})
+                    stat[:, k] = scaler.transform(_as_series(stat[:, k])).y
+            changes["stat"] = stat
+        return replace(out, **changes) if changes else out
+
+    def _covariates(self, values: np.ndarray, names: list[str], offsets: np.ndarray, mapped: SeriesStore) -> np.ndarray:
+        """Columns [T, X] of series with these offsets, those in units of the target scaled as the target is. Differences have
+        no level that a lag could be measured in, so columns keep their units then."""
+        out = values.astype(np.float32)
+        if self.differences is not None:
+            return out
+        scaler = None if self.scaler is None else self._for(mapped)
+        for k, name in enumerate(names):
+            column = values[:, k].astype(np.float64)
+            unit = self.units.get(name)
+            if unit == "level":
+                column = column if self.pair is None else self.pair.moved(column)
+                column = column if scaler is None else scaler.moved(column, offsets)
+            elif unit == "spread" and self.pair is None and scaler is not None and scaler.name != "boxcox":
+                column = scaler.moved(column, offsets) - scaler.moved(np.zeros_like(column), offsets)
+            out[:, k] = np.where(np.isfinite(column), column, 0.0)  # zeros that stand for nothing known may have no image
+        return out
 
     def inverse(self, values: np.ndarray, store: SeriesStore) -> np.ndarray:
         """Forecasts [S, ...] of the (unscaled) store's series back in their units."""
-        return self._for(store).inverse(values)
+        mapped = store if self.pair is None else self.pair.transform(store)
+        if self.differences is not None:
+            values = self.differences.inverse(values, mapped)
+        elif self.scaler is not None:
+            values = self._for(mapped).inverse(values)
+        return values if self.pair is None else self.pair.back(values)
 
     def ahead(self, futr: np.ndarray | None, store: SeriesStore) -> np.ndarray | None:
-        """Future covariates [S, h, F] as the models take them: as they are."""
-        return futr
+        """Future covariates [S, h, F] as the models take them: those in units of the target scaled, the others as they are."""
+        if futr is None or not any(n in self.units for n in store.futr_names):
+            return futr
+        mapped = store if self.pair is None else self.pair.transform(store)
+        ends = np.arange(len(futr) + 1) * futr.shape[1]
+        flat = self._covariates(futr.reshape(-1, futr.shape[2]), store.futr_names, ends, mapped)
+        return flat.reshape(futr.shape)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, facts) for saving."""
-        return self.scaler.to_arrays()
+        arrays = {} if self.scaler is None else self.scaler.to_arrays()[0]
+        arrays.update((f"static.{k}", stats) for k, stats in enumerate(self.static_stats.values()))
+        return arrays, {"static_names": list(self.static_stats)}
+
+    def restore(self, arrays: dict[str, np.ndarray], facts: dict[str, Any], ids: np.ndarray) -> LocalScaler:
+        """Take what `to_arrays` gave, and the ids that belong to it."""
+        self.ids = ids
+        if self.scaler is not None:
+            self.scaler = SeriesScaler.from_arrays(arrays, {"name": self.scaler.name})
+            if self.scaler.stats_ is None or self.scaler.stats_.shape != (len(ids), 2):
+                raise ValueError("the scaler does not have one row of statistics for each id")
+        self.static_stats = {name: arrays[f"static.{k}"] for k, name in enumerate(facts["static_names"])}
+        if any(stats.shape != (2,) for stats in self.static_stats.values()):
+            raise ValueError("the scaler does not have two statistics for each static covariate")
+        return self
+
+
+def _as_series(column: np.ndarray) -> SeriesStore:
+    """One value a series as one series."""
+    count = len(column)
+    ids, mask = np.array(["static covariate"], object), np.ones(count, bool)
+    return SeriesStore(ids, np.array([0, count]), np.arange(count), column, mask)
 
 
 class ColumnScaler(LocalScaler):
@@ -86,6 +175,7 @@ class ColumnScaler(LocalScaler):
     """
 
     def __init__(self, name: str | None, static: str | None) -> None:
+        super().__init__(None)
         self.name, self.static = name, static
         self.ids = np.empty(0, object)
         self.kept: dict[str, np.ndarray] = {}  # [S, 2] for each temporal column, "" for the target

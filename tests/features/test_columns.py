@@ -17,6 +17,7 @@ from ndiv.errors import ConfigError, DataError, FeatureError, NdivError
 from ndiv.features import Calendar, FeatureSet, Fourier, Holidays, Lags, Rolling, available, make
 from ndiv.features.base import Panel
 from ndiv.features.sets import from_config
+from ndiv.utils import augment_calendar_df
 
 
 def hourly(n: int = 60, start: str = "2024-02-28", zone: str | None = None) -> pd.DataFrame:
@@ -109,6 +110,22 @@ def test_steps_are_counted_one_by_one_wherever_a_series_begins(freq: str, start:
     np.testing.assert_allclose(np.diff(steps), 1, atol=1e-9)
     part = features.fourier(pd.DataFrame({"ds": clock[9:], "y": 0.0}), freq, [4, 7], k=2)
     np.testing.assert_array_equal(part.iloc[:, 2:].to_numpy(), full.iloc[9:, 2:].to_numpy())
+
+
+def test_augment_calendar_df_gives_neuralforecasts_columns() -> None:
+    """The values of three times are what neuralforecast 3.3 prints for them."""
+    times = pd.Index(["2019-12-30 05:07:31", "2020-02-29 23:59:00", "2020-06-15 12:30:59"])
+    df = pd.DataFrame({"ds": pd.to_datetime(times), "y": 0.0}, index=[7, 8, 9])
+    seconds, names = augment_calendar_df(df, "S")
+    assert names == ["minutesecond", "hourminute", "dayhour", "weekday", "monthday", "yearday"]
+    assert seconds.index.tolist() == [7, 8, 9]
+    want = [[31 / 59, 7 / 59, 5 / 23, 0, 29 / 30, 363 / 365], [0, 1, 1, 5 / 6, 28 / 30, 59 / 365], [1, 30 / 59, 12 / 23, 0, 14 / 30, 166 / 365]]
+    np.testing.assert_allclose(seconds[names], np.array(want) - 0.5, atol=1e-12)
+    weeks, names = augment_calendar_df(pl.from_pandas(df), "W")
+    assert names == ["monthday", "yearweek"] and weeks["yearweek"].to_list() == pytest.approx([-0.5, 8 / 52 - 0.5, 24 / 52 - 0.5])
+    assert augment_calendar_df(df, "ME")[1] == ["month"]
+    with pytest.raises(ConfigError, match="knows no columns for freq='15min'"):
+        augment_calendar_df(df, "15min")
 
 
 def test_holidays_and_days_around_them() -> None:

@@ -44,7 +44,7 @@ def test_no_futr_df_is_needed_and_own_columns_still_are(df: pd.DataFrame, wide_d
         mixed.predict()
     ahead = mixed.make_future_dataframe()
     ahead = ahead.assign(x=0.5) if isinstance(ahead, pd.DataFrame) else ahead.with_columns(x=pl.lit(0.5))
-    store, values = mixed._future_values(mixed.dataset, ahead)  # type: ignore[arg-type]
+    store, values = mixed._windows_ahead(None, None, ahead, None)[:2]
     assert store.futr_names == ["trend", "x", "y_lag4"]
     np.testing.assert_allclose(values[:, :, 0], np.asarray(ahead["trend"]).reshape(2, 4), rtol=1e-6)  # type: ignore[index]
     np.testing.assert_array_equal(values[:, :, 1], 0.5)  # type: ignore[index]
