@@ -21,6 +21,7 @@ from ._extras import need
 __all__ = ["Frequency", "infer_freq"]
 
 _POLARS = re.compile(r"(\d+)(ns|us|ms|s|mo|m|h|d|w|q|y)")
+_COMPOUND = re.compile(r"(?:\d+(?:ns|us|ms|s|m|h|d|w)){2,}")  # "1h30m": of units of fixed length only
 _FIXED = {unit: np.timedelta64(1, unit) for unit in ("ns", "us", "ms", "s", "m", "h")}
 _FIXED |= {"d": 24 * _FIXED["h"], "w": 168 * _FIXED["h"]}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
@@ -93,6 +94,9 @@ class Frequency:
                 # Only months keep month ends in utilsforecast, so quarters and years are counted in months.
                 self._offset = f"{count * _MONTHS[unit]}mo" if unit in _MONTHS else text
             return
+        if _COMPOUND.fullmatch(text) and not (self.time_zone and re.search("[dw]", text)):
+            self.fixed = sum((int(n) * _FIXED[u] for n, u in _POLARS.findall(text)), np.timedelta64(0, "ns"))
+            return
         offset = _pandas_offset(text)
         if offset is None:
             raise ConfigError(f"unknown freq {text!r}", value=text, hint=_HINT)
@@ -125,6 +129,8 @@ class Frequency:
         """``times`` moved by ``n`` steps, same shape and type."""
         if self.fixed is not None:
             return (times + n * self.fixed).astype(times.dtype, copy=False)
+        if n == 0:  # some offsets of pandas know no 0 steps
+            return times.copy()
         distinct, back = np.unique(times, return_inverse=True)
         offset_times = need("utilsforecast.processing").offset_times
         if isinstance(self._offset, str):
@@ -154,7 +160,7 @@ class Frequency:
         """
         if isinstance(self.freq, int):
             return self.freq
-        polars = _POLARS.fullmatch(self.freq)
+        polars = _POLARS.fullmatch(self.freq) or _COMPOUND.fullmatch(self.freq)
         if library == "polars":
             found = self.freq if polars else _polars_alias(self._name())
         elif not polars:
@@ -213,6 +219,8 @@ def infer_freq(times: np.ndarray, offsets: np.ndarray, library: str = "pandas",
     days, rest = divmod(common, np.timedelta64(1, "D"))
     if common <= np.timedelta64(7, "D"):
         found.append(pd.tseries.frequencies.to_offset(pd.Timedelta(common)).freqstr if rest else f"{days}D")
+    elif np.timedelta64(13, "D") <= common <= np.timedelta64(17, "D"):
+        found += ["SMS", "SME"]  # twice a month, which pandas does not infer
     if not found:
         return None
 
