@@ -7,6 +7,7 @@ may see is looked at: each fit searches anew.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class AutoModel:
     callbacks        functions (study, trial), called after each trial
     pruner           "median" (default), "hyperband", a pruner of Optuna, or None: what stops trials that fall behind
     storage, study_name, seed, n_jobs   see `ndiv.tune`
+    cpus, gpus       for familiarity: Ray's, without effect, and a warning says so
 
     After fit: ``model``, the trained model; ``results``, a frame with one row a trial; ``best_config``; ``best_loss``;
     ``study``, of Optuna. Raises `ConfigError` (E0010) for arguments that cannot be, `ArgumentError` for settings that the
@@ -61,7 +63,9 @@ class AutoModel:
                  verbose: bool | None = None, alias: str | None = None, backend: str = "optuna",
                  callbacks: Sequence[Callable[[Any, Any], Any]] | None = None, sampler: Any = None, pruner: Any = "median",
                  storage: Any = None, study_name: str | None = None, seed: int = 1, n_jobs: int = 1,
-                 n_series: int | None = None) -> None:
+                 n_series: int | None = None, cpus: Any = None, gpus: Any = None) -> None:
+        if cpus is not None or gpus is not None:
+            warnings.warn(f"{type(self).__name__}: cpus and gpus are Ray's and have no effect", stacklevel=2)
         if backend != "optuna":
             raise ConfigError(f"unknown backend {backend!r}", value=backend,
                               hint="Searches run on Optuna: leave backend out. A dict of ranges works as it is.")
@@ -222,6 +226,8 @@ class AutoModel:
             raise AttributeError(name)
         if self.__dict__.get("model") is not None:
             return getattr(self.model, name)
+        if name == "arguments":  # those of the first trial
+            return dict(self._first)
         if name in self._first:
             value = self._first[name]
             return [] if value is None and name.endswith("_list") else value

@@ -363,23 +363,27 @@ class NeuralForecast:
 
     # -- saving ----------------------------------------------------------------------------------------------------
 
-    def save(self, path: Any, overwrite: bool = False, save_dataset: bool = True) -> None:
+    def save(self, path: Any, overwrite: bool = False, save_dataset: bool = True, *,
+             model_index: Sequence[int] | None = None) -> None:
         """Write a folder of JSON and safetensors that `load` reads; no pickle.
 
-        ``save_dataset=False`` leaves the series out: `predict` then needs ``df``. Raises `NotFittedError` (E0001),
-        `FileExists` (E0006) for a folder that is not empty, `FileError` (E0006).
+        ``save_dataset=False`` leaves the series out: `predict` then needs ``df``. ``model_index``: which of the models, by
+        their places in ``models``; None: all. Raises `NotFittedError` (E0001), `ConfigError` (E0010) for a model that is
+        not there, `FileExists` (E0006) for a folder that is not empty, `FileError` (E0006).
         """
         self._check_fitted()
-        persistence.save(self, path, overwrite, save_dataset)
+        persistence.save(persistence.picked(self, model_index), path, overwrite, save_dataset)
 
     @staticmethod
-    def load(path: Any, llm: Any = None, target_transform: Any = None) -> NeuralForecast:
+    def load(path: Any, llm: Any = None, target_transform: Any = None, *, verbose: bool = False) -> NeuralForecast:
         """What `save` wrote, with forecasts equal to the bit; `FileError` (E0006) for anything else.
 
         llm   where the language model is that a model in it was trained with, a folder or an `ndiv.language.Backbone`: its
               weights are not saved. Not needed where it is still in use or in its place; another one is refused
         target_transform
               the functions that it was made with, where they are no named pair: a file does not hold functions
+
+        ``verbose`` is for familiarity: loading prints nothing.
         """
         return persistence.load(path, llm, target_transform)
 

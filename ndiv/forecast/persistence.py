@@ -12,9 +12,11 @@ never read from the file; every file must match its checksum, so a half-written 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ import numpy as np
 
 from ndiv._version import __version__
 from ndiv.data.store import SeriesStore
-from ndiv.errors import FileError, FileExists, NdivError
+from ndiv.errors import ConfigError, FileError, FileExists, NdivError
 
 from . import identifiers
 from .conformal import Calibration
@@ -51,6 +53,19 @@ def check_target(path: Any, overwrite: bool) -> Path:
         raise FileExists(f"{folder} exists and is not empty", value=str(folder),
                          hint="Choose another path, or pass overwrite=True (--overwrite) to replace what was saved there.")
     return folder
+
+
+def picked(nf: NeuralForecast, model_index: Sequence[int] | None) -> NeuralForecast:
+    """The forecaster with some of its models, by their places; `ConfigError` (E0010) for a place that there is not."""
+    if model_index is None:
+        return nf
+    places = list(model_index)
+    if not places or not all(isinstance(k, int) and 0 <= k < len(nf.models) for k in places) or len(set(places)) < len(places):
+        raise ConfigError(f"model_index must be different places of the {len(nf.models)} models, got {places}", value=places,
+                          hint=f"Give some of 0 to {len(nf.models) - 1}, or None for all.")
+    some = copy.copy(nf)
+    some.models = [nf.models[k] for k in places]
+    return some
 
 
 def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> None:

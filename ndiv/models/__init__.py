@@ -43,6 +43,7 @@ MODELS = {
     "MultiSeries": "ndiv.models.extensions.multiseries",
     "LSTMAttention": "ndiv.models.sequence.lstmattention",
 }
+OTHER_NAMES = {"VanillaTransformer": "Transformer", "AutoFormer": "Autoformer", "FedFormer": "FEDformer"}  # that users type
 
 
 def list_models() -> list[str]:
@@ -55,12 +56,12 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str) -> Any:
-    """The class of that name; case does not matter.
+    """The class of that name; case does not matter, and neuralforecast's VanillaTransformer is Transformer.
 
     >>> get_model("nhits").__name__
     'NHITS'
     """
-    known = {n.lower(): n for n in MODELS}
+    known = {n.lower(): n for n in MODELS} | {n.lower(): full for n, full in OTHER_NAMES.items()}
     try:
         full = known[name.lower()]
     except (KeyError, AttributeError):
@@ -100,7 +101,7 @@ def capabilities(name: str) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in MODELS:
+    if name in MODELS or name in OTHER_NAMES:
         return get_model(name)
     if name == "BaseModel":
         return importlib.import_module("ndiv.models.base").BaseModel

@@ -1,12 +1,14 @@
 """The arguments that every model takes: names and defaults of neuralforecast, checked in one place.
 
 Contract: `COMMON` is the table; `check` refuses unknown names (with the nearest known one) and bad values, all with
-code E0010, before a model builds anything.
+code E0010, before a model builds anything. `TRAINERS` are names that neuralforecast hands to PyTorch Lightning and on which no
+forecast depends: they are taken, with a warning, and have no effect.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -67,10 +69,21 @@ COMMON: dict[str, Any] = {
 }
 
 
+TRAINERS = frozenset(
+    "accelerator barebones benchmark dataloader_kwargs default_root_dir detect_anomaly deterministic devices "
+    "enable_checkpointing enable_model_summary enable_progress_bar inference_mode log_every_n_steps logger num_nodes "
+    "num_sanity_val_steps num_workers_loader plugins profiler strategy sync_batchnorm use_distributed_sampler".split())
+
+
 def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All arguments of a model's constructor by name, defaults filled in; unknown names are refused."""
     signature = inspect.signature(cls)
     own = [n for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD and n != "self"]
+    ignored = [k for k in kwargs if k in TRAINERS and k not in own]
+    if ignored:
+        warnings.warn(f"{cls.__name__}: without effect: {', '.join(ignored)}; ndiv trains without PyTorch Lightning",
+                      stacklevel=3)
+        kwargs = {k: v for k, v in kwargs.items() if k not in ignored}
     unknown = [k for k in kwargs if k not in own and k not in COMMON]
     if unknown:
         raise ArgumentError(f"{cls.__name__}: unknown argument {unknown[0]!r}", value=kwargs[unknown[0]],

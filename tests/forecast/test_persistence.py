@@ -64,6 +64,18 @@ def test_without_the_dataset(small: Any, df: pd.DataFrame, tmp_path: Path) -> No
     assert loaded.predict(df).equals(nf.predict())  # with the scales of fit, found by id
 
 
+def test_some_of_the_models(small: Any, df: pd.DataFrame, tmp_path: Path) -> None:
+    nf = NeuralForecast([small(), small("DLinear"), small("NLinear", alias="third")], "D").fit(df)
+    nf.save(tmp_path / "m", model_index=[2, 0])
+    want = nf.predict()
+    assert NeuralForecast.load(tmp_path / "m", verbose=True).predict().equals(want[["unique_id", "ds", "third", "NLinear"]])
+    assert len(nf.models) == 3
+    for wrong in ([3], [-1], [], [0, 0], [0.5]):
+        with pytest.raises(ConfigError, match="model_index"):
+            nf.save(tmp_path / "n", model_index=wrong)
+    assert not (tmp_path / "n").exists()
+
+
 IDS: dict[str, tuple[Any, Any]] = {
     "text": ("é", "日本"), "integers": (3, -2**60), "floats": (0.1, -1e300), "booleans": (False, True),
     "dates": (datetime.date(2020, 1, 2), datetime.date(2021, 1, 2)),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ndiv import models
+from ndiv.auto import AutoNLinear
 from ndiv.cli import main
 from ndiv.errors import ConfigError
 from ndiv.models import MODELS, capabilities, get_model, list_models
@@ -22,6 +23,19 @@ def test_the_page_is_the_registry():
     spec.loader.exec_module(module)
     assert (DOCS / "models.md").read_text(encoding="utf-8") == module.page() + "\n", \
         "run: python docs/make_models.py > docs/models.md"
+
+
+def test_names_and_arguments_that_users_of_neuralforecast_type():
+    assert get_model("VanillaTransformer") is models.VanillaTransformer is models.Transformer
+    assert models.AutoFormer is models.Autoformer and models.FedFormer is models.FEDformer
+    with pytest.warns(UserWarning, match="accelerator, logger.*PyTorch Lightning") as told:
+        model = models.NLinear(h=2, input_size=4, accelerator="cpu", logger=False)
+    assert told[0].filename == __file__ and len(told) == 1
+    assert model.config() == models.NLinear(h=2, input_size=4).config()
+    with pytest.warns(UserWarning, match="Ray"):
+        AutoNLinear(h=2, cpus=2, gpus=0)
+    with pytest.raises(ConfigError, match="callbacks"):  # what a training may depend on is not passed over
+        models.NLinear(h=2, input_size=4, callbacks=[])
 
 
 @pytest.mark.parametrize("name", list_models())
