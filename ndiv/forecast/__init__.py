@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .core import NeuralForecast as NeuralForecast
     from .coverage import coverage_report as coverage_report
     from .evaluation import evaluate as evaluate
+    from .explaining import Explanations as Explanations
 
-_HOME = {"NeuralForecast": "core", "coverage_report": "coverage", "evaluate": "evaluation"}
+_HOME = {"Explanations": "explaining", "NeuralForecast": "core", "coverage_report": "coverage", "evaluate": "evaluation"}
 
-__all__ = ["NeuralForecast", "coverage_report", "evaluate"]
+__all__ = ["Explanations", "NeuralForecast", "coverage_report", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

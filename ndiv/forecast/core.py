@@ -34,6 +34,8 @@ from .unseen import warn_unseen
 if TYPE_CHECKING:
     from ndiv.features import FeatureSet
 
+    from .explaining import Explanations
+
 __all__ = ["NeuralForecast"]
 
 
@@ -304,6 +306,26 @@ class NeuralForecast:
         self._check_fitted()
         return insample(self, self._stored(), step_size, asked=ask(level, quantiles), calibration=self.calibration)
 
+    def simulate(self, df: Any = None, static_df: Any = None, futr_df: Any = None, n_paths: int = 100, quantiles: Any = None,
+                 seed: int | None = None, method: str | None = None, *, events_df: Any = None) -> Any:
+        """Sample paths of the ``h`` steps after the end of each series: id, time, sample_id, one column for each model.
+
+        n_paths    paths of each series and model
+        quantiles  of models that have all: those that stand for the distribution of a step; None: enough of them
+        seed       the same seed gives the same paths, of a series alone and among others; None: each model's random_seed
+        method     None: each value is drawn given those before it, where a model goes step after step (DeepAR; RNN, LSTM, GRU
+                   with recurrent=True; LSTMAttention; Transformer with decoding="autoregressive") and has a distribution, and
+                   "gaussian_copula" elsewhere. "gaussian_copula": the quantiles of each step, put together with the
+                   correlations of earlier errors. "schaake_shuffle": in the ranks of past trajectories
+
+        df, static_df, futr_df and events_df are as in `predict`. Paths of different series are independent of each other. A
+        model with a point loss must have been calibrated. Raises what `predict` raises, `ConfigError` (E0010) for a model that
+        says nothing of its uncertainty, `HorizonError` (E0005) for a series without any past trajectory.
+        """
+        from .simulation import simulate
+
+        return simulate(self, *self._windows_ahead(df, static_df, futr_df, events_df), n_paths, method, seed, quantiles)
+
     # -- what forecasts are made of ------------------------------------------------------------------------------------
 
     def decompose(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, by: str = "stack",
@@ -320,6 +342,32 @@ class NeuralForecast:
         from .decomposition import decompose
 
         return decompose(self, *self._windows_ahead(df, static_df, futr_df, events_df), by)
+
+    def explain(self, horizons: Any = None, outputs: Any = None, series: Any = None, explainer: str | None = None,
+                df: Any = None, static_df: Any = None, futr_df: Any = None, *, method: str = "integrated_gradients",
+                baseline: str = "mean", n_steps: int = 50, n_samples: int = 25, seed: int = 0,
+                events_df: Any = None) -> Explanations:
+        """How much of each step of the forecasts is owed to each lag of the target and to each covariate, for any model and
+        loss.
+
+        horizons   positions of the steps, from 0; None: all
+        outputs    positions of the forecast's columns: the first; of distributions 0 is the mean
+        series     ids (or positions); None: all
+        method     "integrated_gradients" (``n_steps`` points; they add up), "input_x_gradient", "occlusion", "shapley"
+                   (``n_samples`` orders drawn with ``seed``; they add up, each with its standard error). ``explainer`` takes
+                   neuralforecast's names of them
+        baseline   what forecasts are compared with: that of a window which is at its "mean", its "last" value, or "zero"
+
+        The level and scale that ``scaler_type`` finds in a window are held: what is shared out is what the model makes of the
+        rest. df, static_df, futr_df and events_df are as in `predict`. Returns `ndiv.forecast.Explanations`; its ``gap`` says
+        how far the numbers are from adding up. Raises what `predict` raises, and `ConfigError` (E0010) for unknown names and
+        positions and for the gradient of a quantile of a discrete distribution.
+        """
+        from .explaining import explain
+
+        return explain(self, *self._windows_ahead(df, static_df, futr_df, events_df), method=explainer or method,
+                       horizons=horizons, outputs=outputs, series=series, baseline=baseline, n_steps=n_steps,
+                       n_samples=n_samples, seed=seed)
 
     def feature_importances(self, df: Any = None, static_df: Any = None, futr_df: Any = None) -> Any:
         """How a TFT weighs its variables for the forecast of each series: id, model, kind ("past", "future", "static"), step
@@ -344,8 +392,12 @@ class NeuralForecast:
     def _windows_ahead(self, df: Any, static_df: Any, futr_df: Any, events_df: Any) -> tuple[SeriesStore, np.ndarray | None]:
         """The series that `predict` would forecast, and the covariates of the steps after them."""
         self._check_fitted()
-        history = with_events(self._history(df, static_df), events_df, self.models, self.columns)
-        return ahead.covariates(self, history, as_frame(futr_df, self.columns), self.h)[:2]
+        history = self._history(df, static_df)
+        history = with_events(history if df is None else ahead_of(history, self.models, self.rules), events_df, self.models,
+                              self.columns)
+        store, values, _ = ahead.covariates(self, history, as_frame(futr_df, self.columns), self.h)
+        warn_unseen(self.models, store, values)
+        return store, values
 
     # -- future covariates -----------------------------------------------------------------------------------------
 

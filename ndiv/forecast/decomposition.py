@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndiv.data.frames import to_frame
+from ndiv.data.output import to_frame
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 

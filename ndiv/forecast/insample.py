@@ -8,12 +8,12 @@ from the whole training data: these are residuals of the fit, not an evaluation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndiv.data.frames import to_frame
+from ndiv.data.output import to_frame
 from ndiv.data.scalers import series_scaler
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, HorizonError
@@ -23,7 +23,7 @@ from .columns import cut
 if TYPE_CHECKING:
     from .core import NeuralForecast
 
-__all__ = ["cutoffs", "forecasts_at", "insample", "reach"]
+__all__ = ["at_cutoffs", "cutoffs", "insample", "reach"]
 
 _VALUES_AT_ONCE = 1 << 22  # input values that are forecast from together: 16 MiB
 
@@ -33,7 +33,7 @@ def insample(nf: NeuralForecast, store: SeriesStore, step_size: int, **asked: An
     if isinstance(step_size, bool) or not isinstance(step_size, (int, np.integer)) or step_size < 1:
         raise ConfigError(f"step_size must be a whole number of at least 1, got {step_size!r}", value=step_size)
     series, ends = cutoffs(store, nf.h, int(step_size))
-    columns = forecasts_at(nf, store, series, ends, step=int(step_size), **asked)
+    columns = at_cutoffs(nf, store, series, ends, nf.models, lambda *given: nf.forecast(*given, **asked))
     rows = (store.offsets[series] + ends)[:, None] + np.arange(nf.h)  # [N, h]
     truth = np.where(store.mask[rows], store.y[rows].astype(np.float64), np.nan)
     last = np.broadcast_to(store.times[rows[:, :1] - 1], rows.shape)
@@ -76,17 +76,18 @@ def reach(nf: NeuralForecast) -> int:
     return int(length + series_scaler(nf.local_scaler_type)[1])  # differences look a period further back
 
 
-def forecasts_at(nf: NeuralForecast, store: SeriesStore, series: np.ndarray, ends: np.ndarray, *, step: int,
-                 **asked: Any) -> dict[str, np.ndarray]:
-    """Output column -> float64 [N, h] of the forecasts that `cutoffs` names, many series and cutoffs at a time."""
-    together = any(m.MULTIVARIATE for m in nf.models)
+def at_cutoffs(nf: NeuralForecast, store: SeriesStore, series: np.ndarray, ends: np.ndarray, models: Sequence[Any],
+               make: Callable[..., dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What ``make(store, futr [N, h, F], scaler)`` finds for these models at the cutoffs, name -> [N, ...]: of many series and
+    cutoffs at a time, what is known at each being a series of its own."""
+    back = reach(nf)
     parts: list[dict[str, np.ndarray]] = []
     kept: list[np.ndarray] = []  # of each part, the numbers of the forecasts that it holds
-    for at, last, number in (_panels if together else _rows)(store, series, ends, step, max(_VALUES_AT_ONCE // reach(nf), 1)):
+    some_at_once = _panels if any(m.MULTIVARIATE for m in models) else _rows
+    for at, last, number in some_at_once(store, series, ends, max(_VALUES_AT_ONCE // back, 1)):
         begin = np.maximum(last, 0)
-        past = cut(store, at, np.maximum(begin - reach(nf), 0), begin)
-        scaler = None if nf.scaler is None else nf.scaler.among(store, past, at)
-        found = nf.forecast(past, _known(store, at, last, nf.h), scaler, **asked)
+        past = cut(store, at, np.maximum(begin - back, 0), begin)
+        found = make(past, _known(store, at, last, nf.h), None if nf.scaler is None else nf.scaler.among(store, past, at))
         some = number >= 0
         parts.append({name: values[some] for name, values in found.items()})
         kept.append(number[some])
@@ -94,14 +95,14 @@ def forecasts_at(nf: NeuralForecast, store: SeriesStore, series: np.ndarray, end
     return {name: np.concatenate([p[name] for p in parts])[order] for name in parts[0]}
 
 
-def _rows(store: SeriesStore, series: np.ndarray, ends: np.ndarray, step: int, size: int) -> Iterator[tuple[np.ndarray, ...]]:
+def _rows(store: SeriesStore, series: np.ndarray, ends: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, ...]]:
     """(series, rows before the cutoff, number of the forecast), some at a time."""
     for k in range(0, len(series), size):
         some = slice(k, k + size)
         yield series[some], ends[some], np.arange(len(series))[some]
 
 
-def _panels(store: SeriesStore, series: np.ndarray, ends: np.ndarray, step: int,
+def _panels(store: SeriesStore, series: np.ndarray, ends: np.ndarray,
             size: int) -> Iterator[tuple[np.ndarray, ...]]:
     """The same for models of all series at once: cutoffs are counted from the end, and a series that has not begun there is
     empty; the number of a forecast that was not asked for is -1."""

@@ -97,8 +97,12 @@ class RPS(Loss):
         return total / (last.sum(axis=-1, keepdims=True) + 1.0)
 
     def forecast(self, y_hat: Any, loc: Any = None, scale: Any = None) -> Any:
+        """[B, h, 1, columns], without gradient: see `columns`."""
+        return self.columns(stopped(y_hat))
+
+    def columns(self, y_hat: Any) -> Any:
         """[B, h, 1, columns]: the mean, and the quantiles, each the smallest value that has at least q at or below it."""
-        values, probabilities = (stopped(v) for v in self.domain_map(y_hat))
+        values, probabilities = self.domain_map(y_hat)
         columns = [(values * probabilities).sum(axis=-1, keepdims=True)]
         before = _cumsum(probabilities, -1) - probabilities
         columns += [FUNCTIONS["amax"](_where(before < q, values, values[..., :1]), -1, True) for q in self.quantiles]

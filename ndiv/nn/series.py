@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import reduce
 from operator import add
 from typing import Any
@@ -51,6 +52,7 @@ class RevIN(Module):
 
     mean: Any
     stdev: Any
+    differentiates_statistics = False  # for explanations: gradients flow through mean and standard deviation too
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True, subtract_last: bool = False) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class RevIN(Module):
         """
         _series("RevIN", x, self.num_features)
         mask = None if mask is None else self._observed(x, mask)
-        with no_grad():  # recorded when tracing, but without a gradient
+        with nullcontext() if self.differentiates_statistics else no_grad():  # traced either way
             self.mean, self.stdev = self._statistics(x, mask)
         z = (x - self.mean) / self.stdev
         if mask is not None:

@@ -1,8 +1,9 @@
 """Forecasts made of paths: each value of a path is drawn from the model's distribution and fed back.
 
-Contract: a subclass has ``trajectory_samples``, says by `sampled` whether its forecasts are made of paths, and defines
-`_some_paths`, which draws the values of a step by `drawn`. The random numbers of a window follow from the seed, from where the
-window rises, and from the step: not from which others are in the batch, nor from the units of the data.
+Contract: a subclass says by `sampled` whether its forecasts are made of paths, by `draws_paths` whether it can make any, and
+defines `_some_paths`, which draws the values of a step by `drawn` and feeds them back by `entered`. The random numbers of a
+window follow from the seed, from where the window rises (or from the streams that `simulate` is given), and from the step: not
+from which others are in the batch, nor from the units of the data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ... import random
 from ...autograd import Tensor, no_grad
 from ...errors import ConfigError
 from ..base import BaseModel, Batch
+from ..feedback import as_input
 
 __all__ = ["PathModel", "resting"]
 
@@ -49,12 +51,18 @@ def in_parts(batch: Batch, width: int) -> Iterator[tuple[int, Batch]]:
 class PathModel(BaseModel):
     """Base of the models that draw paths; see the top of this file."""
 
-    trajectory_samples: int
+    trajectory_samples: int = 100
+    rows_of_a_path: int = 1  # how much more memory a path needs than a state of a recurrent layer
 
     @property
     def sampled(self) -> bool:
         """Whether forecasts are made of paths."""
-        raise NotImplementedError
+        return False
+
+    @property
+    def draws_paths(self) -> bool:
+        """Whether `simulate` can: each value of a path is drawn given those before it."""
+        return bool(self.loss.is_distribution_output)
 
     def _some_paths(self, batch: Batch, n: int, seed: int, streams: list[int]) -> np.ndarray:
         """[B, n, h] in the units of the data; step s of window i is drawn on stream ``streams[i] + s``."""
@@ -69,6 +77,20 @@ class PathModel(BaseModel):
                 found.append(loss.sample(tuple(p[i] for p in params), 1)[:, 0, 0])
         return np.stack(found)
 
+    def drawn_from(self, numbers: Any, loc: Any, scale: Any, seed: int, streams: list[int]) -> np.ndarray:
+        """[B, n] draws from the model's numbers [B * n, 1, outputs] of a step; loc and scale [B * n, 1, 1] or None."""
+        loss: Any = self.loss
+        known = (np.zeros((1, 1, 1), numbers.dtype), np.ones((1, 1, 1), numbers.dtype)) if loc is None else (loc, scale)
+        params = [p.data if isinstance(p, Tensor) else p
+                  for p in loss.scale_decouple(loss.domain_map(self._unaffine(numbers)), *known)]
+        return self.drawn([p[:, 0].reshape(len(streams), -1, *p.shape[2:]) for p in params], seed, streams)
+
+    def entered(self, values: np.ndarray, loc: Any, scale: Any) -> np.ndarray:
+        """Values [N, 1, 1] in the units of the data as the network reads them; loc and scale are those of their windows."""
+        z = as_input(self, values if loc is None else self.scaler.transform(values, loc, scale))
+        z = z.data if isinstance(z, Tensor) else z
+        return z * 0 if self.arguments["exclude_insample_y"] else z
+
     def _forecast(self, batch: Batch, after: int) -> np.ndarray:
         """[B, h, n, columns]; mean and quantiles of paths where it is `sampled`."""
         loss: Any = self.loss
@@ -82,13 +104,16 @@ class PathModel(BaseModel):
             found.append(super()._forecast(batch, after)[:, :, 0][..., 1 + len(loss.quantiles):])
         return np.concatenate(found, axis=-1).astype(paths.dtype)[:, :, None]
 
-    def simulate(self, batch: Batch, n_paths: int | None = None, seed: int | None = None) -> np.ndarray:
+    def simulate(self, batch: Batch, n_paths: int | None = None, seed: int | None = None,
+                 streams: list[int] | None = None) -> np.ndarray:
         """Paths drawn from the model, [B, n_paths, h], in the units of the data.
 
         batch as for `forecast`; n_paths is trajectory_samples where it is not given, seed random_seed. The same seed
         gives the same paths; paths and series are independent of each other, given the windows. Any variant samples.
+        streams [B]: the first stream of random numbers of each window, h of them; None: by where it rises and its row.
 
-        Raises `ConfigError` (E0010) where the loss is no distribution, or n_paths not positive.
+        Raises `ConfigError` (E0010) where the loss is no distribution, the model forecasts all steps at once, or n_paths is
+        not positive.
 
         >>> import ndiv, numpy as np
         >>> m = ndiv.models.DeepAR(h=4, input_size=8, lstm_hidden_size=8)
@@ -104,14 +129,19 @@ class PathModel(BaseModel):
         if not self.loss.is_distribution_output:
             raise ConfigError(f"{name}: {self.loss!r} is no distribution, so there is nothing to draw from",
                               value=self.loss, hint="give loss=DistributionLoss('StudentT')")
-        return self._paths(batch, int(n), self.random_seed if seed is None else seed, True)
+        if not self.draws_paths:
+            raise ConfigError(f"{name} forecasts all steps at once: no value is drawn given those before it", value=name,
+                              hint="NeuralForecast.simulate makes paths of any model; recurrent=True and "
+                              "decoding='autoregressive' are models that go step after step")
+        return self._paths(batch, int(n), self.random_seed if seed is None else seed, True, streams)
 
-    def _paths(self, batch: Batch, n: int, seed: int, independent: bool) -> np.ndarray:
+    def _paths(self, batch: Batch, n: int, seed: int, independent: bool, streams: list[int] | None = None) -> np.ndarray:
         """[B, n, h]. Streams follow from seed, window, step, and where equal windows shall be independent, the row."""
-        streams = _streams(batch["insample_y"], batch.get("insample_mask"), independent)
+        if streams is None:
+            streams = _streams(batch["insample_y"], batch.get("insample_mask"), independent)
         with resting(self):
             return np.concatenate([self._some_paths(part, n, seed, streams[b:b + len(part["insample_y"])])
-                                   for b, part in in_parts(batch, n)])
+                                   for b, part in in_parts(batch, n * self.rows_of_a_path)])
 
 
 def _streams(y: Any, mask: Any, rows: bool) -> list[int]:

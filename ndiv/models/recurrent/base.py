@@ -33,16 +33,18 @@ from ...data.store import SeriesStore
 from ...errors import ConfigError, ShapeError, closest
 from ...nn import ACTIVATION_NAMES, Linear, Module, ModuleList
 from ...nn import activation as activation_op
+from ...program.forward import arrays_of
 from ..arguments import check_count
 from ..base import Batch
 from ..feedback import as_input, fed_back
+from ..probabilistic.paths import PathModel
 from .steps import StepwiseModel
 from .stream import Stream
 
 _cat, _expand, _gather = FUNCTIONS["cat"], FUNCTIONS["expand"], FUNCTIONS["gather"]
 
 
-class RecurrentModel(StepwiseModel):
+class RecurrentModel(PathModel, StepwiseModel):
     """Base of the models that are a recurrent encoder and a decoder; see the top of this file."""
 
     EXOGENOUS_FUTR = EXOGENOUS_HIST = EXOGENOUS_STAT = True
@@ -159,12 +161,16 @@ class RecurrentModel(StepwiseModel):
         return h[-1] if self.directions == 1 else _cat([h[-2], h[-1]], dim=1)
 
     def _recursive(self, batch: Batch, y: Any, mask: Any, hist: Any, futr: Any, stat: Any) -> Any:
+        z, state = self._encoded(y, mask, hist, futr, stat)
+        return self.rolled(z, state, None if futr is None else futr[:, y.shape[1]:], stat, batch)
+
+    def _encoded(self, y: Any, mask: Any, hist: Any, futr: Any, stat: Any) -> tuple[Any, Any]:
+        """The encoder's output [B, 1, D H] and states after the window, in recursive mode."""
         b, length = y.shape[:2]
         x = self.joined(y, self._hist(hist, length), None if futr is None else futr[:, 1:length + 1], stat)
         x, lengths = self.aligned(x, self.padding(mask))
         z, state = self.encoder(x, None, lengths)
-        z = z[:, -1:] if lengths is None else self.last(state).reshape(b, 1, -1)
-        return self.rolled(z, state, None if futr is None else futr[:, length:], stat, batch)
+        return (z[:, -1:] if lengths is None else self.last(state).reshape(b, 1, -1)), state
 
     def rolled(self, z: Any, state: Any, ahead: Any, stat: Any, units: Batch) -> Any:
         """[B, h, outputs], from the encoder's output [B, 1, H] and states after the window, and the horizon's covariates."""
@@ -178,6 +184,34 @@ class RecurrentModel(StepwiseModel):
 
     def _out(self, z: Any) -> Any:
         return z if self.head is None else self.head(z)
+
+    @property
+    def draws_paths(self) -> bool:
+        return self.recurrent and super().draws_paths
+
+    def _some_paths(self, batch: Batch, n: int, seed: int, streams: list[int]) -> np.ndarray:
+        """[B, n, h], each value drawn from the distribution given those before it, and fed back (`PathModel`)."""
+        scaled, loc, scale = self.scale(batch)
+        y, mask, hist, futr, stat = self.inputs(scaled)
+        if mask is not None and self.variant == "paper":
+            y = y * mask
+        z, state = self._encoded(y, mask, hist, futr, stat)
+
+        def many(v: Any, axis: int = 0) -> Any:
+            return None if v is None else np.repeat(arrays_of(v), n, axis=axis)
+
+        windows, ahead = len(z), many(None if futr is None else futr[:, y.shape[1]:])
+        loc, scale, z, stat = map(many, (loc, scale, z, stat))
+        state = tuple(many(v, 1) for v in state) if isinstance(state, tuple) else many(state, 1)
+        unknown = self.unknown_hist(windows * n, 1, z.dtype) if self.hist_exog_list else None
+        found = np.empty((windows, n, self.h), z.dtype)
+        for s in range(self.h):
+            found[:, :, s] = self.drawn_from(self._out(z), loc, scale, seed, [first + s for first in streams])
+            if s + 1 < self.h:
+                value = self.entered(found[:, :, s].reshape(-1, 1, 1), loc, scale)
+                at = None if ahead is None else ahead[:, s + 1:s + 2]
+                z, state = self.encoder(self.joined(value, unknown, at, stat), state)
+        return found
 
     def _hist(self, hist: Any, steps: int) -> Any:
         """hist [B, L, X] as the inputs of the first ``steps`` steps have it, 0 where it is not known."""

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import random
-from ...autograd import Tensor
 from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError
 from ..arguments import check_count
 from ..base import Batch, last_observed
-from ..feedback import as_input
 from ..probabilistic.paths import PathModel, in_parts, resting
 from ..recurrent.steps import StepwiseModel
 from . import beam
@@ -84,7 +82,7 @@ class Walk:
         if parents is not None:
             at = (np.arange(self.windows)[:, None] * self.width + parents).reshape(-1)
             self.h, self.c = self.h[at], self.c[at]
-        self.y = self.model._entered(values, self.loc, self.scale)
+        self.y = self.model.entered(values[..., None], self.loc, self.scale)[..., 0]
 
 
 class DecodingModel(PathModel, StepwiseModel):
@@ -129,12 +127,6 @@ class DecodingModel(PathModel, StepwiseModel):
         state = (_transpose(batch["h"], 0, 1), _transpose(batch["c"], 0, 1))
         numbers, (h, c) = self.decoder(batch["x"], state, prepared, batch.get("allowed"))
         return (self._unaffine(numbers), _transpose(h, 0, 1), _transpose(c, 0, 1))
-
-    def _entered(self, values: Array, loc: Array, scale: Array) -> Array:
-        """Values [B, W] in the units of the data as the network reads them."""
-        z = as_input(self, self.scaler.transform(values[..., None], loc, scale))
-        z = (z.data if isinstance(z, Tensor) else z)[..., 0]
-        return z * 0 if self.arguments["exclude_insample_y"] else z
 
     # -- paths and beams -----------------------------------------------------------------------------------------------
 

@@ -28,8 +28,10 @@ from ...autograd.ops import FUNCTIONS
 from ...errors import ConfigError, ShapeError, closest
 from ...nn import sinusoidal_positions
 from ...nn.cache import KeyValueCache
+from ...program.forward import arrays_of
 from ..base import Batch
 from ..feedback import as_input, fed_back
+from ..probabilistic.paths import PathModel
 from .layers import WINDOW, EncoderDecoder
 
 __all__ = ["DECODING", "Autoregressive"]
@@ -41,10 +43,11 @@ _cat, _pad, _stack, _where = (FUNCTIONS[n] for n in ("cat", "pad", "stack", "whe
 Pair = tuple[Any, Any]  # keys and values of a layer, each [B, heads, n, d]
 
 
-class Autoregressive(EncoderDecoder):
+class Autoregressive(PathModel, EncoderDecoder):
     """Base of an encoder-decoder that can decode step after step; see the top of this file."""
 
     decoding = "one_shot"
+    rows_of_a_path = 16  # keys and values of each step
 
     def settle_decoding(self, decoding: str) -> None:
         """Check the argument and keep it; `ConfigError` (E0010)."""
@@ -152,12 +155,42 @@ class Autoregressive(EncoderDecoder):
         rows: list[Any] = [None] * len(self.decoder)
         outs = []
         for s in range(len(positions)):
-            z = self.decoder_embedding.token(recent, None if marks is None else marks[:, s:s + 1], positions[s])
-            for i, layer in enumerate(self.decoder):
-                z, rows[i] = layer.step(z, past[i], filled, rows[i], seen[i])
-            outs.append(self.projection(self.decoder_norm(z)))
+            mark = None if marks is None else marks[:, s:s + 1]
+            outs.append(self._token_step(recent, mark, positions[s], past, filled, rows, seen))
             recent = _cat([recent[:, 1:], fed_back(self, outs[-1], units)], dim=1)
         return outs[0] if len(outs) == 1 else _cat(outs, dim=1), recent, rows
+
+    def _token_step(self, recent: Any, mark: Any, position: Any, past: list[Pair], filled: Any, rows: list[Any],
+              seen: list[Pair]) -> Any:
+        """Numbers of one step [B, 1, outputs]; its keys and values are added to ``rows``."""
+        z = self.decoder_embedding.token(recent, mark, position)
+        for i, layer in enumerate(self.decoder):
+            z, rows[i] = layer.step(z, past[i], filled, rows[i], seen[i])
+        return self.projection(self.decoder_norm(z))
+
+    @property
+    def draws_paths(self) -> bool:
+        return self.stepwise and super().draws_paths
+
+    def _some_paths(self, batch: Batch, n: int, seed: int, streams: list[int]) -> np.ndarray:
+        """[B, n, h], each value drawn from the distribution given those before it, and fed back (`PathModel`)."""
+        scaled, loc, scale = self.scale(batch)
+
+        def many(found: Any) -> Any:
+            return None if found is None else np.repeat(arrays_of(found), n, axis=0)
+
+        recent, seen, past, marks = self._started(scaled)
+        recent, marks, loc, scale = map(many, (recent, marks, loc, scale))
+        seen, past = ([(many(k), many(v)) for k, v in pairs] for pairs in (seen, past))
+        rows: list[Any] = [None] * len(self.decoder)
+        found = np.empty((len(streams), n, self.h), recent.dtype)
+        for s, position in enumerate(self._positions(self.h, recent.dtype)):
+            mark = None if marks is None else marks[:, s:s + 1]
+            numbers = self._token_step(recent, mark, position, past, None, rows, seen)
+            found[:, :, s] = self.drawn_from(numbers, loc, scale, seed, [first + s for first in streams])
+            value = self.entered(found[:, :, s].reshape(-1, 1, 1), loc, scale)
+            recent = np.concatenate([recent[:, 1:], value], axis=1)
+        return found
 
     def _positions(self, steps: int, dtype: Any) -> np.ndarray:
         """Rows of the positions of that many steps after the window, [steps, hidden]."""
@@ -169,8 +202,6 @@ class Autoregressive(EncoderDecoder):
     def _planned(self, name: str, batch: Batch, after: int) -> Any:
         if not self.stepwise or name == "_begun" or random.is_traced():
             return super()._planned(name, batch, after)
-        from ...program.forward import arrays_of
-
         with no_grad():  # the steps inside run as plans
             return arrays_of(getattr(self, name)(batch))
 
@@ -189,7 +220,7 @@ class Autoregressive(EncoderDecoder):
 
     def _streamed(self, batch: Batch, alone: bool) -> tuple[Any, Any, Any]:
         """`_numbers` of some windows, as arrays. One that is ``alone`` stays one row: twice as fast, with bits of its own."""
-        from ...program.forward import ForwardPlans, arrays_of, full_size
+        from ...program.forward import ForwardPlans, full_size
 
         rows, native = len(batch["insample_y"]), backends.current() == "native"
         if self._plans is None:
