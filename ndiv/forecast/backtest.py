@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .conformal import Calibration
     from .core import NeuralForecast
 
-__all__ = ["backtest", "past_windows", "plan", "window_frame"]
+__all__ = ["backtest", "of_fitted", "past_windows", "plan", "window_frame"]
 
 Training = tuple[np.ndarray, "LocalScaler | None", "Calibration | None"]
 
@@ -91,6 +91,19 @@ def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, targe
 
     frame = window_frame(nf, store, columns, target, trainings(), nf.h if steps is None else steps, asked)
     return (frame, *last)
+
+
+def of_fitted(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None, after: np.ndarray,
+              steps: int, asked: Asked | None, refit: bool | int, intervals: PredictionIntervals | None) -> Any:
+    """The frame of `backtest` from the models as they are. `NotFittedError` (E0001); `ConfigError` (E0010) for what trains."""
+    nf._check_fitted()
+    if refit or intervals is not None:
+        raise ConfigError("use_fitted=True trains nothing, so refit and prediction_intervals cannot be given with it",
+                          value=refit or intervals, hint="Leave them out; calibrate(df) makes intervals without training.")
+    store.split(0, int(after[0]))  # refuses series that are too short, by name
+    ends = store.lengths[:, None] - after
+    scaler = None if nf.scaler is None else nf.scaler.knowing(head(store, ends[:, 0]))
+    return window_frame(nf, store, columns, target, [(ends, scaler, nf.calibration)], steps, asked)
 
 
 def window_frame(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None,

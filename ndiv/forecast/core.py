@@ -164,7 +164,7 @@ class NeuralForecast:
     # -- forecasting -----------------------------------------------------------------------------------------------
 
     def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, level: Any = None, quantiles: Any = None,
-                h: int | None = None, events_df: Any = None) -> Any:
+                h: int | None = None, events_df: Any = None, verbose: bool = False) -> Any:
         """Forecasts of the ``h`` steps after the end of each series: id, time, one column for each model output.
 
         df        None: the series of fit. Else a frame or path with the history to forecast from; its series may be new
@@ -178,6 +178,7 @@ class NeuralForecast:
                   from the one before (docs/howto/intervals.md)
         events_df events up to the end of the history, and announced ones after it for models with ``events_known_ahead``;
                   None: those given to fit, where the series are
+        verbose   for familiarity: a forecast prints nothing
 
         Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
         `HorizonError` (E0005), `ConfigError` (E0010: quantiles that a model does not have), and for ``df`` what `fit` raises.
@@ -253,7 +254,7 @@ class NeuralForecast:
                          prediction_intervals: PredictionIntervals | None = None, events_df: Any = None,
                          verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                          duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
-                         exog_nan: str | None = None) -> Any:
+                         exog_nan: str | None = None, use_fitted: bool = False, use_init_models: bool = True) -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
 
         step_size  steps from one cutoff to the next; None: ``h``, so that windows do not overlap
@@ -263,11 +264,14 @@ class NeuralForecast:
         level, quantiles, h   as of `predict`
         prediction_intervals  as of `fit`: each training is calibrated on what precedes it; None: as fit was told to
         events_df  as of `fit`; a forecast sees those that are not after its cutoff, and announced ones
+        use_fitted  forecast with the models as they are, and train nothing: what they are worth on series or rows that they
+                   were not trained on. The forecaster stays as it is
+        use_init_models  for familiarity: without use_fitted, models always start from fresh weights
 
-        Models always start from fresh weights, so nothing after a cutoff can have been seen. Returns id, time, cutoff
+        So nothing after a cutoff can have been seen, but with use_fitted. Returns id, time, cutoff
         (the last time known to the forecast), the target, one column for each model output. Raises what `fit` raises.
         """
-        from .backtest import backtest, plan
+        from .backtest import backtest, of_fitted, plan
 
         rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
         steps, asked = ahead.whole_steps(h, self.h), ask(level, quantiles)
@@ -281,6 +285,8 @@ class NeuralForecast:
                                              rules=rules, features=self.features)
         store, target = long_enough_with(target, store, self.models, val_size + int(cutoffs[0]), rules)
         store = with_events(store, events_df, self.models, columns)
+        if use_fitted:
+            return of_fitted(self, store, columns, target, cutoffs, steps, asked, refit, prediction_intervals)
         told = prediction_intervals
         if told is None and self.calibration is not None:
             told = self.calibration.settings
@@ -401,16 +407,16 @@ class NeuralForecast:
 
     # -- future covariates -----------------------------------------------------------------------------------------
 
-    def make_future_dataframe(self, df: Any = None) -> Any:
-        """The (id, time) rows of the forecast: what ``futr_df`` must cover. Raises `NotFittedError` (E0001)."""
+    def make_future_dataframe(self, df: Any = None, h: int | None = None) -> Any:
+        """The (id, time) rows of a forecast of ``h`` steps: what ``futr_df`` must cover. Raises `NotFittedError` (E0001)."""
         self._check_fitted()
-        return future.future_frame(self._history(df, None, covariates=False), self.h, self.features)
+        return future.future_frame(self._history(df, None, covariates=False), ahead.whole_steps(h, self.h), self.features)
 
-    def get_missing_future(self, futr_df: Any, df: Any = None) -> Any:
+    def get_missing_future(self, futr_df: Any, df: Any = None, h: int | None = None) -> Any:
         """The rows of `make_future_dataframe` that ``futr_df`` lacks. Raises `NotFittedError` (E0001)."""
         self._check_fitted()
         store = self._history(df, None, covariates=False)
-        return future.missing_rows(store, self.h, as_frame(futr_df, self.columns), self.columns.id_col,
+        return future.missing_rows(store, ahead.whole_steps(h, self.h), as_frame(futr_df, self.columns), self.columns.id_col,
                                    self.columns.time_col)
 
     # -- saving ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ come from neuralforecast scale by its rules instead, with `ColumnScaler`.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import replace
 from typing import Any
@@ -77,6 +78,14 @@ class LocalScaler:
     def among(self, store: SeriesStore, parts: SeriesStore, series: np.ndarray) -> LocalScaler:
         """The scaler for parts of the ``store``'s series [N], in the units of whole series."""
         return self
+
+    def knowing(self, store: SeriesStore) -> LocalScaler:
+        """The scaler that knows a store's series, those that are new by their values there."""
+        if self.scaler is None:
+            return self
+        found = copy.copy(self)
+        found.scaler, found.ids = self._for(store if self.pair is None else self.pair.transform(store)), store.ids
+        return found
 
     def transform(self, store: SeriesStore) -> SeriesStore:
         """The store with its target, and covariates in units of it, in units of each series, and its scaled statics."""

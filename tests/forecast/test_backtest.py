@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from ndiv import NeuralForecast
-from ndiv.errors import ConfigError, HorizonError
+from ndiv.errors import ConfigError, HorizonError, NotFittedError
 from ndiv.forecast import backtest
 from ndiv.forecast.backtest import plan
+from ndiv.utils import PredictionIntervals
 
 
 def test_rows_and_actual_values(small: Any, df: pd.DataFrame, like: Any) -> None:
@@ -139,3 +140,20 @@ def test_refused(small: Any, df: pd.DataFrame) -> None:
         nf.cross_validation(df, n_windows=24)
     with pytest.raises(ConfigError, match="cutoff"):
         NeuralForecast([small(alias="cutoff")], "D").cross_validation(df)
+
+
+def test_models_as_they_are_are_not_trained(small: Any, df: pd.DataFrame, like: Any) -> None:
+    """``use_fitted``: each window is what `predict` gives from the rows before it, also of series that are new."""
+    nf = NeuralForecast([small("NHITS")], "D", "standard")
+    with pytest.raises(NotFittedError):
+        nf.cross_validation(like(df), use_fitted=True)
+    nf.fit(like(df))
+    before = nf.predict()
+    new = df.assign(unique_id=df.unique_id + " new", y=df.y * 2)
+    cv = nf.cross_validation(like(new), use_fitted=True, use_init_models=False)
+    forecast = nf.predict(like(known_until(new, 4)))
+    assert np.array_equal(cv["NHITS"], forecast["NHITS"])
+    assert nf.predict().equals(before)
+    for told in ({"refit": True}, {"prediction_intervals": PredictionIntervals()}):
+        with pytest.raises(ConfigError, match="trains nothing"):
+            nf.cross_validation(like(df), use_fitted=True, **told)

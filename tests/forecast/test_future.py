@@ -30,6 +30,13 @@ def test_future_rows(fitted: NeuralForecast) -> None:
     assert rows["ds"].iloc[[0, 3, 4]].astype(str).tolist() == ["2020-01-31", "2020-02-03", "2020-01-28"]
 
 
+def test_future_rows_of_another_horizon(fitted: NeuralForecast, ahead: pd.DataFrame) -> None:
+    more = fitted.make_future_dataframe(h=6)
+    assert len(more) == len(fitted.make_future_dataframe()) // 4 * 6
+    assert len(fitted.get_missing_future(ahead, h=6)) == len(more) - len(ahead)
+    assert len(fitted.get_missing_future(ahead, h=2)) == 0
+
+
 def test_covariates_reach_the_model_that_lists_them(fitted: NeuralForecast, ahead: pd.DataFrame) -> None:
     one = fitted.predict(futr_df=ahead)
     two = fitted.predict(futr_df=ahead.assign(x=ahead.x + (ahead.unique_id == "b")))
