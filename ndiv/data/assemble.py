@@ -118,9 +118,12 @@ def _filled(rows: Rows, gaps: np.ndarray, step: Frequency) -> Rows:
         at, now = at[short], now[short]
     where, clock = np.concatenate(places), np.concatenate(times)
     n = len(where)
+    unknown = np.full((n, rows.exog.shape[1]), np.nan, np.float32)
+    weight = np.array([role == "weight" for role in rows.roles], bool)
+    unknown[:, weight] = rows.exog[where][:, weight]  # that of the row before, for its target is missing anyway
     merged = Rows(rows.ids, np.append(rows.codes, rows.codes[where]), np.append(rows.times, clock),
                   np.append(rows.y, np.full(n, np.nan)),
-                  np.concatenate([rows.exog, np.full((n, rows.exog.shape[1]), np.nan, np.float32)]), rows.names, rows.roles,
+                  np.concatenate([rows.exog, unknown]), rows.names, rows.roles,
                   rows.coded, np.append(rows.rows, np.full(n, -1)))
     return merged.take(np.lexsort((merged.times, merged.codes)))
 

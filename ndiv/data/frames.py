@@ -27,6 +27,7 @@ from .rules import DataRules
 from .statics import static_table, statics
 from .store import SeriesStore
 from .tables import Table, categories_in, numbers, read_ids, read_times, with_index
+from .weights import check_weights
 
 __all__ = ["fill_gaps", "from_frame", "future_frame_values", "future_times", "read_frame", "store_of", "to_frame"]
 
@@ -36,7 +37,8 @@ AS_THEY_ARE = DataRules()  # nothing is repaired
 
 def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                hist_exog: Sequence[str] = (), futr_exog: Sequence[str] = (), stat_exog: Sequence[str] = (),
-               static_df: Any = None, cat_exog: Sequence[str] = (), rules: DataRules = AS_THEY_ARE) -> SeriesStore:
+               static_df: Any = None, cat_exog: Sequence[str] = (), rules: DataRules = AS_THEY_ARE,
+               weight_col: str | None = None) -> SeriesStore:
     """A checked `SeriesStore` from a long frame: one row per series and time.
 
     Arguments: ``df``, pandas or polars (or a dict of columns), rows in any order; without an id column all rows are one
@@ -44,24 +46,26 @@ def from_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     always verified against the data. ``hist_exog``, ``futr_exog``: columns of ``df``; ``stat_exog``: columns of
     ``static_df``, joined by id; ``cat_exog``: those of them that hold categories (text, whole numbers, booleans; missing
     ones too), which become codes, see `SeriesStore`. A column ``available_mask`` (0 or 1) marks target values to ignore.
-    ``rules``: what to do with duplicates, gaps and missing covariates; refused unless it says otherwise.
+    ``rules``: what to do with duplicates, gaps and missing covariates; refused unless it says otherwise. ``weight_col``: the
+    column that says how much each row counts in training.
 
     Raises `EmptyDataError` (E0003), `FeatureError` (E0004, a column is missing), `ConfigError` (E0010, unknown freq),
     `DataError` (E0011: duplicates, gaps, a freq that disagrees, null times or ids, text, infinities, NaN covariates,
-    ids without statics).
+    ids without statics, weights that are missing, negative or all 0).
 
     >>> store = from_frame({"ds": ["2020-01-02", "2020-01-01"], "y": [2.0, 1.0]}, freq="D")
     >>> store.y.tolist(), store.ids.tolist()
     ([1.0, 2.0], ['series_1'])
     """
     return read_frame(df, freq, id_col=id_col, time_col=time_col, target_col=target_col, hist_exog=hist_exog,
-                      futr_exog=futr_exog, stat_exog=stat_exog, static_df=static_df, cat_exog=cat_exog, rules=rules)[0]
+                      futr_exog=futr_exog, stat_exog=stat_exog, static_df=static_df, cat_exog=cat_exog, rules=rules,
+                      weight_col=weight_col)[0]
 
 
 def read_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                hist_exog: Sequence[str] = (), futr_exog: Sequence[str] = (), stat_exog: Sequence[str] = (),
                static_df: Any = None, cat_exog: Sequence[str] = (),
-               rules: DataRules = AS_THEY_ARE) -> tuple[SeriesStore, np.ndarray]:
+               rules: DataRules = AS_THEY_ARE, weight_col: str | None = None) -> tuple[SeriesStore, np.ndarray]:
     """What `from_frame` gives, and the target as the frame holds it: float64 [T] in the order of the store, NaN where missing.
 
     The store keeps float32, which is enough to train on but would show 123456789 as 123456792 beside a forecast.
@@ -86,9 +90,13 @@ def read_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
                   for name, _ in lists}
     columns = [codes_of(*coded[name], categories[name]) if name in coded
                else covariate(table, name, role, ids, codes, times, nan=True) for name, role in roles.items()]
+    named, marks = list(roles.items()), [name in coded for name in roles]
+    if weight_col is not None:  # goes with the rows as covariates do
+        columns.append(weights(table, weight_col, ids, codes, times))
+        named, marks = [*named, (weight_col, "weight")], [*marks, False]
     rows = Rows(ids, codes, times, target(table, target_col, ids, codes, times),
-                np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0), np.float32), list(roles),
-                list(roles.values()), np.array([name in coded for name in roles], bool), np.arange(len(codes)))
+                np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0), np.float32), [name for name, _ in named],
+                [role for _, role in named], np.array(marks, bool), np.arange(len(codes)))
     rows, step = assemble(rows, step, rules, Source(id_col, time_col, table.library, origin["time_zone"]))
     origin.update(library=table.library, id_col=id_col, time_col=time_col, target_col=target_col)
     stat = statics(static, stat_exog, ids, id_col, coded_static, categories)
@@ -103,7 +111,8 @@ def store_of(rows: Rows, step: Frequency, hist_exog: Sequence[str], futr_exog: S
         return rows.exog[:, [rows.names.index(n) for n in names]] if names else None
 
     return SeriesStore(rows.ids, rows.offsets, rows.times, rows.y, ~np.isnan(rows.y), block(hist_exog), block(futr_exog), stat,
-                       list(hist_exog), list(futr_exog), list(stat_exog), step.freq, origin, categories)
+                       list(hist_exog), list(futr_exog), list(stat_exog), step.freq, origin, categories,
+                       weight=rows.exog[:, rows.roles.index("weight")] if "weight" in rows.roles else None)
 
 
 def ids_of(table: Table, id_col: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +133,15 @@ def target(table: Table, name: str, ids: np.ndarray, codes: np.ndarray, times: n
     if "available_mask" not in table.columns:
         return y
     return np.where(numbers(table, "available_mask", "mask") > 0, y, np.nan)
+
+
+def weights(table: Table, name: str, ids: np.ndarray, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A column of weights as float32 [T]; infinite and negative ones are refused, and all of them being 0."""
+    values = covariate(table, name, "weight", ids, codes, times)
+    refuse_values(table, name, "weight", values < 0, "negative values", "A weight is at least 0; 0 leaves a row out.", ids,
+                  codes, times)
+    check_weights(values, f"{table.what} column {name!r} (weight)")
+    return values
 
 
 def _check_listed(cat_exog: Sequence[str], others: Sequence[str]) -> None:

@@ -41,7 +41,8 @@ class SeriesStore:
     ``mask`` bool [T]; ``hist`` [T, X], ``futr`` [T, F], ``stat`` [S, K] float32 with their name lists; ``freq``;
     ``origin``, JSON-able facts about the frame it came from (library, column names, time type); ``categories``: of columns
     that hold codes, the values that 1, 2, ... stand for (0 is a missing one); ``events`` beside the rows, if there are any;
-    ``extras``: what a model wants in its batches besides, functions (store, series, starts, input_size, h) -> arrays by name.
+    ``extras``: what a model wants in its batches besides, functions (store, series, starts, input_size, h) -> arrays by name;
+    ``weight`` float32 [T]: how much each row counts in training, or None (all alike).
 
     Raises `EmptyDataError` (E0003) without rows, `ShapeError` (E0002) when lengths disagree.
 
@@ -66,6 +67,7 @@ class SeriesStore:
     categories: dict[str, list[Any]] = field(default_factory=dict)
     events: Events | None = None
     extras: tuple[Callable[..., dict[str, np.ndarray]], ...] = ()
+    weight: Any = None
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids)
@@ -80,6 +82,8 @@ class SeriesStore:
             self.y = np.where(self.mask, self.y, np.float32(0))
         self.hist, self.futr = _floats(self.hist, rows), _floats(self.futr, rows)
         self.stat = _floats(self.stat, series)
+        if self.weight is not None:
+            self.weight = np.ascontiguousarray(self.weight, dtype=np.float32)
         if not rows or not series:
             raise EmptyDataError("there are no rows", value=rows)
         wanted = {"offsets": (self.offsets.shape, (series + 1,)), "times": (self.times.shape, (rows,)),
@@ -87,6 +91,8 @@ class SeriesStore:
                   "hist": (self.hist.shape, (rows, len(self.hist_names))),
                   "futr": (self.futr.shape, (rows, len(self.futr_names))),
                   "stat": (self.stat.shape, (series, len(self.stat_names)))}
+        if self.weight is not None:
+            wanted["weight"] = (self.weight.shape, (rows,))
         for name, (got, want) in wanted.items():
             if got != want:
                 raise ShapeError(f"{name} has shape {got}, expected {want}", value=got)
@@ -189,8 +195,12 @@ class SeriesStore:
         begin, lengths = self.offsets[:-1] + first, last - first
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(begin - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return replace(self, offsets=offsets, times=self.times[rows], y=self.y[rows], mask=self.mask[rows],
-                       hist=self.hist[rows], futr=self.futr[rows])
+        return replace(self, offsets=offsets, **self.at(rows))
+
+    def at(self, rows: Any) -> dict[str, Any]:
+        """The temporal arrays at the given rows, by name: what `dataclasses.replace` needs for a part of a store."""
+        return {"times": self.times[rows], "y": self.y[rows], "mask": self.mask[rows], "hist": self.hist[rows],
+                "futr": self.futr[rows], "weight": None if self.weight is None else self.weight[rows]}
 
     def tail(self, n: int) -> SeriesStore:
         """The last ``n`` rows of each series (all of a shorter one).
@@ -241,8 +251,7 @@ class SeriesStore:
         lengths = self.lengths[index]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return replace(self, ids=self.ids[index], offsets=offsets, times=self.times[rows], y=self.y[rows],
-                       mask=self.mask[rows], hist=self.hist[rows], futr=self.futr[rows], stat=self.stat[index])
+        return replace(self, ids=self.ids[index], offsets=offsets, stat=self.stat[index], **self.at(rows))
 
     # -- saving ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +270,8 @@ class SeriesStore:
                 "times_dtype": str(self.times.dtype), "freq": self.freq, "origin": self.origin,
                 "hist_names": self.hist_names, "futr_names": self.futr_names, "stat_names": self.stat_names,
                 "categories": self.categories}
+        if self.weight is not None:
+            arrays["weight"] = self.weight
         if self.events is not None:
             more, facts = self.events.to_arrays()
             arrays, meta = {**arrays, **more}, {**meta, "events": {**facts, "ids": self.events.ids.tolist()}}
@@ -277,7 +288,8 @@ class SeriesStore:
                        times.view(kind) if kind.kind == "M" else times.astype(kind), arrays["y"], arrays["mask"],
                        arrays["hist"], arrays["futr"], arrays["stat"], list(meta["hist_names"]),
                        list(meta["futr_names"]), list(meta["stat_names"]), meta["freq"], dict(meta["origin"]),
-                       {name: list(values) for name, values in meta.get("categories", {}).items()}, events)
+                       {name: list(values) for name, values in meta.get("categories", {}).items()}, events,
+                       weight=arrays.get("weight"))
         except KeyError as error:
             raise DataError(f"the saved series lack the entry {error}", value=str(error)) from None
 

@@ -52,7 +52,8 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
 
     Returns float32 arrays ``insample_y`` [B, L, 1], ``insample_mask``, ``outsample_y`` [B, h, 1], ``outsample_mask``
     and, where the store has such covariates, ``hist_exog`` [B, L, X], ``futr_exog`` [B, L + h, F], ``stat_exog``
-    [B, K], and what the store's ``extras`` add. Raises `ConfigError` for a series that does not exist, `ShapeError` for
+    [B, K], what the store's ``extras`` add, and, where its rows have weights and h > 0, ``sample_weight`` [B, 1, 1]: the mean
+    weight of the targets that the window may ask. Raises `ConfigError` for a series that does not exist, `ShapeError` for
     lengths that disagree.
 
     >>> store = SeriesStore.from_arrays_list([[1, 2, 3, 4]])
@@ -81,6 +82,8 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
             asked = (targets >= below[some, None]) & (targets < above[some, None])
             for name in ("outsample_y", "outsample_mask"):
                 batch[name][some] *= asked[..., None]
+    if store.weight is not None and h:
+        batch["sample_weight"] = _window_weights(store, series, asks := start + input_size, asks + h, lo, hi)
     if history_pad:
         steps_in = start[:, None] + np.arange(input_size)
         length = (store.offsets[series + 1] - store.offsets[series])[:, None]
@@ -94,6 +97,19 @@ def gather(store: SeriesStore, series_idx: Any, starts: Any, input_size: int, h:
     for extra in store.extras:
         batch.update(extra(store, series, start, input_size, h))
     return batch
+
+
+def _window_weights(store: SeriesStore, series: np.ndarray, first: np.ndarray, last: np.ndarray, lo: Any,
+                    hi: Any) -> np.ndarray:
+    """The mean weight of rows ``first:last`` [B] of each window that lie in its series and in ``lo:hi``, float32 [B, 1, 1]."""
+    ends = store.lengths[series]
+    first = np.maximum(first, 0 if lo is None else np.maximum(lo, 0))
+    last = np.minimum(last, ends if hi is None else np.minimum(hi, ends))
+    rows = first[:, None] + np.arange(max(int((last - first).max(initial=0)), 1))
+    inside = rows < last[:, None]
+    found = store.weight[np.where(inside, store.offsets[series][:, None] + rows, 0)] * inside
+    means = found.sum(axis=1, dtype=np.float64) / np.maximum(inside.sum(axis=1), 1)
+    return means.astype(np.float32)[:, None, None]
 
 
 class _Cutter:

@@ -6,7 +6,7 @@ construction, since they are handed stores that end there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,11 +67,13 @@ def _whole(name: str, value: Any, least: int = 1) -> int:
 def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None, after: np.ndarray, *,
              val_size: int, refit: bool | int, verbose: bool | None, steps: int | None = None, asked: Asked | None = None,
              intervals: PredictionIntervals | None = None, rules: DataRules | None = None,
+             bounds: Callable[[np.ndarray], np.ndarray] | None = None,
              ) -> tuple[Any, LocalScaler | None, Calibration | None]:
     """(frame of id, time, cutoff, target, forecasts; scaler and calibration of the last training).
 
     ``after``: rows after each cutoff, [W] (`plan`), for forecasts of ``steps``. ``target``: float64 [T] to show beside them;
-    None: the store's own. ``asked``: their quantiles; ``intervals``: how each training is calibrated, before its first cutoff.
+    None: the store's own. ``asked``: their quantiles; ``intervals``: how each training is calibrated, before its first cutoff;
+    ``bounds`` keeps forecasts within limits (`check_clip`).
     """
     from .calibrating import calibrated_in_training
 
@@ -89,12 +91,13 @@ def backtest(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, targe
             last = nf.train(known, val_size, use_init_models=True, verbose=verbose, rules=rules), scores
             yield (ends[:, begin:stop], *last)
 
-    frame = window_frame(nf, store, columns, target, trainings(), nf.h if steps is None else steps, asked)
+    frame = window_frame(nf, store, columns, target, trainings(), nf.h if steps is None else steps, asked, bounds)
     return (frame, *last)
 
 
 def of_fitted(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None, after: np.ndarray,
-              steps: int, asked: Asked | None, refit: bool | int, intervals: PredictionIntervals | None) -> Any:
+              steps: int, asked: Asked | None, refit: bool | int, intervals: PredictionIntervals | None,
+              bounds: Callable[[np.ndarray], np.ndarray] | None = None) -> Any:
     """The frame of `backtest` from the models as they are. `NotFittedError` (E0001); `ConfigError` (E0010) for what trains."""
     nf._check_fitted()
     if refit or intervals is not None:
@@ -103,11 +106,12 @@ def of_fitted(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, targ
     store.split(0, int(after[0]))  # refuses series that are too short, by name
     ends = store.lengths[:, None] - after
     scaler = None if nf.scaler is None else nf.scaler.knowing(head(store, ends[:, 0]))
-    return window_frame(nf, store, columns, target, [(ends, scaler, nf.calibration)], steps, asked)
+    return window_frame(nf, store, columns, target, [(ends, scaler, nf.calibration)], steps, asked, bounds)
 
 
 def window_frame(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, target: np.ndarray | None,
-                 trainings: Iterable[Training], steps: int, asked: Asked | None = None) -> Any:
+                 trainings: Iterable[Training], steps: int, asked: Asked | None = None,
+                 bounds: Callable[[np.ndarray], np.ndarray] | None = None) -> Any:
     """The frame of id, time, cutoff, target and forecasts of windows: for each training those that come after it, as (rows
     before each cutoff [S, W], scaler, calibration)."""
     length = reach(nf)
@@ -120,6 +124,8 @@ def window_frame(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, t
             found = nf.forecast(past, futr, scaler, steps=steps, asked=asked, calibration=calibration)
             parts.append({name: values.reshape(store.n_series, count, steps) for name, values in found.items()})
     forecasts = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
+    if bounds is not None:
+        forecasts = {name: bounds(values) for name, values in forecasts.items()}
     rows = (store.offsets[:-1, None] + np.concatenate(cuts, axis=1))[:, :, None] + np.arange(steps)  # [S, W, steps]
     truth = np.where(store.mask, store.y.astype(np.float64), np.nan) if target is None else target
     cutoffs = np.broadcast_to(store.times[rows[:, :, :1] - 1], rows.shape)

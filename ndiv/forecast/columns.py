@@ -6,7 +6,7 @@ suffixes of the loss); two columns never share a name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
 
-__all__ = ["cut", "exog_names", "head", "model_names", "output_columns", "view"]
+__all__ = ["check_clip", "cut", "exog_names", "head", "model_names", "output_columns", "view"]
 
 ROLES = ("hist", "futr", "stat")
 
@@ -57,13 +57,32 @@ def cut(store: SeriesStore, series: np.ndarray, first: np.ndarray, last: np.ndar
     lengths = last - first
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.repeat(store.offsets[series] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return replace(store, ids=store.ids[series], offsets=offsets, times=store.times[rows], y=store.y[rows],
-                   mask=store.mask[rows], hist=store.hist[rows], futr=store.futr[rows], stat=store.stat[series])
+    return replace(store, ids=store.ids[series], offsets=offsets, stat=store.stat[series], **store.at(rows))
 
 
 def head(store: SeriesStore, n: np.ndarray) -> SeriesStore:
     """The first ``n`` [S] rows of each series."""
     return cut(store, np.arange(store.n_series), np.zeros_like(n), n)
+
+
+def check_clip(clip: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """What keeps forecasts within ``clip``, (low, high) with None for no bound, or None for none at all.
+
+    Raises `ConfigError` (E0010) for anything else.
+
+    >>> check_clip((0, None))(np.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if clip is None:
+        return lambda values: values
+    pair = tuple(clip) if isinstance(clip, (tuple, list)) else ()
+    if len(pair) != 2 or not all(b is None or (isinstance(b, (int, float, np.number)) and b == b) for b in pair):
+        raise ConfigError(f"clip must be (low, high) with a number or None for each, got {clip!r}", value=clip,
+                          hint="for example clip=(0, None) for forecasts that are not negative")
+    low, high = (-np.inf if pair[0] is None else float(pair[0])), (np.inf if pair[1] is None else float(pair[1]))
+    if low > high:
+        raise ConfigError(f"clip={clip!r}: the lower bound is above the upper one", value=clip, hint="swap them")
+    return lambda values: np.clip(values, low, high)
 
 
 def model_names(models: Sequence[Any]) -> list[str]:

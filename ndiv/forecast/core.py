@@ -21,14 +21,14 @@ from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, NotFittedError, closest
 from ndiv.utils import PredictionIntervals
 
-from . import ahead, calibrating, future, persistence
+from . import ahead, calibrating, fitting, future, persistence
 from .asked import Asked, ask
-from .columns import exog_names, head, output_columns, view
+from .columns import check_clip, exog_names, output_columns
 from .conformal import Calibration
 from .events import with_events
 from .reading import ColumnNames, as_frame, read_store, read_with_target
 from .scaling import LocalScaler
-from .short import ahead_of, long_enough, long_enough_with, padded
+from .short import ahead_of, long_enough_with
 from .unseen import warn_unseen
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ class NeuralForecast:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, events_df: Any = None,
-            use_init_models: bool = False, prediction_intervals: PredictionIntervals | None = None, verbose: bool | None = None,
+    def fit(self, df: Any = None, static_df: Any = None, val_size: int = 0, *, events_df: Any = None, val_df: Any = None,
+            sample_weight: str | None = None, use_init_models: bool = False, warm_start: bool = True, freeze: Any = None,
+            max_steps: int | None = None, learning_rate: float | None = None, reset_optimizer: bool = False,
+            on_nan: str = "raise", prediction_intervals: PredictionIntervals | None = None, verbose: bool | None = None,
             id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y", duplicates: str | None = None,
             fill_gaps: str | None = None, short_series: str | None = None, exog_nan: str | None = None) -> NeuralForecast:
         """Train every model; a second call goes on from the weights of the first.
@@ -116,7 +118,15 @@ class NeuralForecast:
         val_size         steps at the end of each series that validate and are not trained on
         events_df        one row an event (id, time, the columns in ``event_list``) for models that read events; it may be
                          empty, and without ids the events concern every series. None: those of the last fit, if ``df`` is None
-        use_init_models  start again from fresh weights
+        val_df           a frame to validate on instead of ``val_size``, with the same columns; every window in it counts
+        sample_weight    what rows count: a column of weights (by default "sample_weight", where df has it), "linear" or
+                         "exponential:0.99", which fall with age. A window weighs the mean of its horizon
+        use_init_models  start again from fresh weights; so does ``warm_start=False``
+        freeze           parameters that keep their values, by name patterns such as "encoder*"; until the next fit
+        max_steps, learning_rate
+                         of this fit alone, instead of the models' own
+        reset_optimizer  begin with fresh averages of gradients; it always does where other parameters are frozen than before
+        on_nan           where a loss is not finite: "raise", or "rollback" to the last check and halve the learning rate
         prediction_intervals  calibrate conformal intervals for ``predict(level=...)``: copies of the models are trained on what
                          precedes the calibration windows, which takes as long again (`calibrate` takes no training)
         verbose          None: a progress bar on a terminal; True: also lines elsewhere; False: silent
@@ -127,44 +137,41 @@ class NeuralForecast:
         `ConfigError` (E0010), `DataError` (E0011: duplicates, gaps, text, infinities ...), `NonFiniteError` (E0009).
         """
         rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
-        if df is None:
-            store, columns = self._stored(), self.columns
-        else:
-            columns = ColumnNames(id_col, time_col, target_col)
-            output_columns(self.models, (id_col, time_col))
-            store = read_store(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True, rules=rules,
-                               features=self.features)
-        store = long_enough(store, self.models, val_size, rules)
-        store = with_events(store, events_df, self.models, columns)
+        columns = self.columns if df is None else ColumnNames(id_col, time_col, target_col)
+        store, validation = fitting.stores(self, df, static_df, events_df, sample_weight, val_df, columns, val_size, rules)
         scores = None
         if prediction_intervals is not None:
             told = calibrating.checked(prediction_intervals)
             scores = calibrating.calibrated_in_training(self, store, told, val_size, verbose, rules)
-        scaler = self.train(store, val_size, use_init_models=use_init_models, verbose=verbose, rules=rules)
+        scaler = self.train(store, val_size, use_init_models=use_init_models or not warm_start, validation=validation,
+                            freeze=freeze, max_steps=max_steps, learning_rate=learning_rate, reset_optimizer=reset_optimizer,
+                            on_nan=on_nan, verbose=verbose, rules=rules)
         self.calibration, self.held_out = scores, val_size
         self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules
         return self
 
-    def train(self, store: SeriesStore, val_size: int = 0, *, use_init_models: bool = False, verbose: bool | None = None,
-              rules: DataRules | None = None) -> LocalScaler | None:
-        """Train the models on a store, and return the scaler of its series; ``dataset`` stays as it is."""
-        scaler = None
-        if (self.local_scaler_type, self.local_static_scaler_type, self.target_transform) != (None, None, None):
-            # Statistics may not see the validation rows, as nothing else that training uses may.
-            known = head(store, store.split(val_size)["train"][1]) if val_size else store
-            units = None if self.features is None else self.features.units
-            scaler = LocalScaler(self.local_scaler_type, self.local_static_scaler_type, self.target_transform, units).fit(known)
-        scaled = store if scaler is None else scaler.transform(store)
-        for model in self.models:
-            if use_init_models:
-                model.reset()
-            model.fit_store(view(padded(scaled, model, val_size, rules or self.rules), model), val_size, 0, verbose=verbose)
-        return scaler
+    def train(self, store: SeriesStore, val_size: int = 0, *, use_init_models: bool = False,
+              validation: SeriesStore | None = None, rules: DataRules | None = None, **options: Any) -> LocalScaler | None:
+        """Train the models on a store, and return the scaler of its series; ``dataset`` stays as it is.
+
+        ``options``: freeze, max_steps, learning_rate, reset_optimizer, on_nan and verbose, as of `fit`.
+        """
+        return fitting.train(self, store, val_size, rules or self.rules, fresh=use_init_models, validation=validation,
+                             **options)
+
+    @property
+    def history_(self) -> Any:
+        """The course of training: a frame of model, step, train_loss, valid_loss, lr and seconds, one row a check.
+
+        The training loss is that of scaled windows, the mean since the check before; the validation loss is in the units of
+        the data (of `local_scaler_type`, where there is one).
+        """
+        return fitting.history(self)
 
     # -- forecasting -----------------------------------------------------------------------------------------------
 
     def predict(self, df: Any = None, static_df: Any = None, futr_df: Any = None, *, level: Any = None, quantiles: Any = None,
-                h: int | None = None, events_df: Any = None, verbose: bool = False) -> Any:
+                h: int | None = None, events_df: Any = None, verbose: bool = False, clip: Any = None) -> Any:
         """Forecasts of the ``h`` steps after the end of each series: id, time, one column for each model output.
 
         df        None: the series of fit. Else a frame or path with the history to forecast from; its series may be new
@@ -179,19 +186,21 @@ class NeuralForecast:
         events_df events up to the end of the history, and announced ones after it for models with ``events_known_ahead``;
                   None: those given to fit, where the series are
         verbose   for familiarity: a forecast prints nothing
+        clip      (low, high) that forecasts are kept within; None for no bound on a side
 
         Raises `NotFittedError` (E0001), `FeatureError` (E0004: futr_df, one of its columns or rows is missing),
         `HorizonError` (E0005), `ConfigError` (E0010: quantiles that a model does not have), and for ``df`` what `fit` raises.
         Warns of categories that training has not seen.
         """
         self._check_fitted()
-        steps, asked = ahead.whole_steps(h, self.h), ask(level, quantiles)
+        steps, asked, bounds = ahead.whole_steps(h, self.h), ask(level, quantiles), check_clip(clip)
         history = self._history(df, static_df)
         history = with_events(history if df is None else ahead_of(history, self.models, self.rules), events_df, self.models,
                               self.columns)
         store, values, hist = ahead.covariates(self, history, as_frame(futr_df, self.columns), steps)
         warn_unseen(self.models, store, values)
         columns = self.forecast(store, values, self.scaler, steps=steps, asked=asked, hist=hist, calibration=self.calibration)
+        columns = {name: bounds(values) for name, values in columns.items()}
         return to_frame(store.ids, future.future_index(store, steps), columns, like=store.origin)
 
     def forecast(self, store: SeriesStore, futr: np.ndarray | None, scaler: LocalScaler | None, *, steps: int | None = None,
@@ -252,7 +261,8 @@ class NeuralForecast:
                          step_size: int | None = 1, val_size: int = 0, test_size: int | None = None,
                          refit: bool | int = False, *, level: Any = None, quantiles: Any = None, h: int | None = None,
                          prediction_intervals: PredictionIntervals | None = None, events_df: Any = None,
-                         verbose: bool | None = None, id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
+                         sample_weight: str | None = None, clip: Any = None, verbose: bool | None = None,
+                         id_col: str = "unique_id", time_col: str = "ds", target_col: str = "y",
                          duplicates: str | None = None, fill_gaps: str | None = None, short_series: str | None = None,
                          exog_nan: str | None = None, use_fitted: bool = False, use_init_models: bool = True) -> Any:
         """Forecast the last ``n_windows`` windows of each series from the data before each: rolling-origin evaluation.
@@ -267,6 +277,7 @@ class NeuralForecast:
         use_fitted  forecast with the models as they are, and train nothing: what they are worth on series or rows that they
                    were not trained on. The forecaster stays as it is
         use_init_models  for familiarity: without use_fitted, models always start from fresh weights
+        sample_weight, clip   as of `fit` and of `predict`
 
         So nothing after a cutoff can have been seen, but with use_fitted. Returns id, time, cutoff
         (the last time known to the forecast), the target, one column for each model output. Raises what `fit` raises.
@@ -274,7 +285,7 @@ class NeuralForecast:
         from .backtest import backtest, of_fitted, plan
 
         rules = self.rules.changed(duplicates=duplicates, fill_gaps=fill_gaps, short_series=short_series, exog_nan=exog_nan)
-        steps, asked = ahead.whole_steps(h, self.h), ask(level, quantiles)
+        steps, asked, bounds = ahead.whole_steps(h, self.h), ask(level, quantiles), check_clip(clip)
         cutoffs = plan(steps, n_windows, step_size, test_size)
         if df is None:
             store, columns, target = self._stored(), self.columns, None
@@ -282,16 +293,17 @@ class NeuralForecast:
             columns = ColumnNames(id_col, time_col, target_col)
             output_columns(self.models, (id_col, time_col, target_col, "cutoff"))
             store, target = read_with_target(df, self.freq, columns, exog_names(self.models), static_df, tell_unused=True,
-                                             rules=rules, features=self.features)
+                                             rules=rules, features=self.features, weight=sample_weight)
         store, target = long_enough_with(target, store, self.models, val_size + int(cutoffs[0]), rules)
         store = with_events(store, events_df, self.models, columns)
         if use_fitted:
-            return of_fitted(self, store, columns, target, cutoffs, steps, asked, refit, prediction_intervals)
+            return of_fitted(self, store, columns, target, cutoffs, steps, asked, refit, prediction_intervals, bounds)
         told = prediction_intervals
         if told is None and self.calibration is not None:
             told = self.calibration.settings
         frame, scaler, scores = backtest(self, store, columns, target, cutoffs, val_size=val_size, refit=refit, verbose=verbose,
-                                         rules=rules, steps=steps, asked=asked, intervals=None if asked is None or told is None
+                                         rules=rules, steps=steps, asked=asked, bounds=bounds,
+                                         intervals=None if asked is None or told is None
                                          else calibrating.checked(told))
         self.calibration, self.held_out = scores, val_size + int(cutoffs[0])
         self.dataset, self.columns, self.scaler, self.fitted_freq, self.rules = store, columns, scaler, store.freq, rules

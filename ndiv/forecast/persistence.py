@@ -76,6 +76,7 @@ def save(nf: NeuralForecast, path: Any, overwrite: bool, save_dataset: bool) -> 
         "format": FORMAT, "version": VERSION, "ndiv": __version__, "freq": nf.fitted_freq, "columns": asdict(nf.columns),
         "local_scaler_type": nf.local_scaler_type, "local_static_scaler_type": nf.local_static_scaler_type,
         "target_transform": None if nf.target_transform is None else nf.target_transform.config(), "rules": asdict(nf.rules),
+        "history": [m.history for m in nf.models],
         "models": [m.config() for m in nf.models],
         "model_ids": [None if m.series_ids is None else identifiers.encode(m.series_ids) for m in nf.models],
         "scaler_ids": None, "series": None, "features": None if nf.features is None else nf.features.config(),
@@ -144,6 +145,7 @@ def load(path: Any, llm: Any = None, target_transform: Any = None) -> NeuralFore
             model = BaseModel.from_config(config)
             model.load_state_dict(_read(folder, manifest, f"model_{k}.safetensors"))
             model.fitted = True
+            model.history = [dict(r) for r in manifest.get("history", [[]] * (k + 1))[k]]
             if model.MULTIVARIATE and manifest["model_ids"][k] is not None:
                 model.series_ids = identifiers.decode(manifest["model_ids"][k])
                 if len(model.series_ids) != model.n_series:

@@ -96,7 +96,7 @@ def padded(store: SeriesStore, model: Any, held: int, rules: DataRules) -> Serie
         now = step.shift(now, -1)
         times[(offsets[:-1] + lack - k)[some]] = now[some]
     return replace(store, offsets=offsets, times=times, y=spread(store.y), mask=spread(store.mask), hist=spread(store.hist),
-                   futr=spread(store.futr))
+                   futr=spread(store.futr), weight=None if store.weight is None else spread(store.weight))
 
 
 def ahead_of(store: SeriesStore, models: Sequence[Any], rules: DataRules) -> SeriesStore:

@@ -6,9 +6,9 @@ returns [B, h, n * outputs], in the units of the (scaled) input. Scaling, loss, 
 covariate handling happen here.
 
 A batch is a dict of arrays or Tensors: insample_y [B, L, n], insample_mask [B, L, n], hist_exog [B, L, X],
-futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n]. Categorical covariates
-are codes there (see categories.py); `inputs` gives their embeddings, so that a constructor counts ``self.hist_exog_size``,
-``futr_exog_size`` and ``stat_exog_size`` columns.
+futr_exog [B, L + h, F], stat_exog [B, S]; for training also outsample_y and outsample_mask [B, h, n], and sample_weight
+[B, 1, n] where windows weigh differently. Categorical covariates are codes there (see categories.py); `inputs` gives their
+embeddings, so that a constructor counts ``self.hist_exog_size``, ``futr_exog_size`` and ``stat_exog_size`` columns.
 
 A univariate model (n = 1) sees series one by one. A ``MULTIVARIATE`` one takes an argument ``n_series`` and sees all N of
 them at once: its windows are aligned on the last row of each series, n = N everywhere, hist_exog is [B, X, L, N], futr_exog
@@ -22,6 +22,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,11 @@ from ..data.windows import SequentialLoader, WindowLoader, gather, stack_series
 from ..errors import ConfigError, FeatureError, HorizonError, NotFittedError, ShapeError, closest
 from ..nn import Module, Parameter
 from ..training import Trainer
+from ..training.history import history_frame
+from ..training.tuning import tuned
 from .arguments import bind, check
 from .categories import CategoryTables, check_categories, learn, recode
-from .panel import check_n_series, one_clock, panels
+from .panel import check_n_series, one_clock, ordered_as, panels
 
 __all__ = ["Batch", "BaseModel"]
 
@@ -115,6 +118,7 @@ class BaseModel(Module):
         self.fitted = False
         self.history: list[dict[str, float]] = []
         self.train_trajectories: list[float] = []
+        self.frozen: frozenset[str] = frozenset()  # parameters that the last fit was told to leave as they are
         self._optimizer: Any = None
         self._step: Any = None  # training steps as plans
         self._plans: Any = None  # forecast and validation as plans
@@ -258,9 +262,12 @@ class BaseModel(Module):
 
     def scale(self, batch: Batch) -> tuple[Batch, Any, Any]:
         """The batch in units of its windows, with (loc, scale) [B, 1, n]. Whatever stands for a missing value becomes 0 there
-        (``compat``: 0 scaled)."""
+        (``compat``: 0 scaled). Weights of windows, sample_weight [B, 1, n], join outsample_mask, by which a loss weighs."""
         arrays = {k: v for k, v in batch.items() if v is not None}
-        mask = arrays.get("insample_mask")
+        mask, asked = arrays.get("insample_mask"), arrays.get("outsample_mask")
+        if "sample_weight" in arrays and "outsample_y" in arrays:
+            ones = np.ones(tuple(arrays["outsample_y"].shape), arrays["outsample_y"].dtype)
+            arrays["outsample_mask"] = (ones if asked is None else asked) * arrays["sample_weight"]
         if mask is not None:
             y = arrays["insample_y"]
             arrays["insample_y"] = FUNCTIONS["where"](stopped(mask) != 0, y, np.zeros((), y.dtype))
@@ -268,7 +275,7 @@ class BaseModel(Module):
             return arrays, None, None
         loc, scale = self.scaler.stats(arrays["insample_y"], mask, axis=1)
         out = dict(arrays)
-        for key, on in (("insample_y", mask), ("outsample_y", arrays.get("outsample_mask"))):
+        for key, on in (("insample_y", mask), ("outsample_y", asked)):
             if key in arrays and on is not None and self.variant == "compat":
                 # neuralforecast scales the zeros that stand for what is missing like any other value
                 out[key] = self.scaler.transform(arrays[key] * on, loc, scale)
@@ -366,9 +373,13 @@ class BaseModel(Module):
                     raise ConfigError(f"unknown optimizer {kind!r}", value=kind, hint=closest(kind, optim.OPTIMIZERS))
                 kind = optim.OPTIMIZERS[kind]
             options = {"lr": self.base_lr, **(self.arguments["optimizer_kwargs"] or {})}
-            self._optimizer = kind(self.parameters(), **options)
+            self._optimizer = kind([p for name, p in self.named_parameters() if name not in self.frozen], **options)
             self.base_lr = self._optimizer.lr
         return self._optimizer
+
+    def forget_optimizer(self) -> None:
+        """Begin with a fresh optimizer at the next step."""
+        self._optimizer = self._step = None
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """The training loss of a batch, recorded for backward."""
@@ -410,6 +421,9 @@ class BaseModel(Module):
                 loss = loss * (1.0 / len(batches))
             loss.backward()
             value += float(loss.data)
+        for name, p in self.named_parameters() if self.frozen else ():
+            if name in self.frozen:
+                p.grad = None
         norm = optim.global_norm(optimizer.params)
         if not math.isfinite(norm) and math.isfinite(value):
             value = math.nan
@@ -442,7 +456,7 @@ class BaseModel(Module):
         was = self.training
         self.eval()
         try:
-            for batch in batches:
+            for batch in map(_weighed, batches):
                 y, mask = np.asarray(batch["outsample_y"]), batch.get("outsample_mask")
                 n = float(np.sum(mask)) if mask is not None else float(np.size(y))
                 if n:
@@ -485,9 +499,14 @@ class BaseModel(Module):
             return optim.StepLR(max(a["max_steps"] // a["num_lr_decays"], 1), 0.5)
         return None
 
-    def fit_store(self, store: SeriesStore, val_size: int = 0, test_size: int = 0, *, verbose: bool | None = None,
-                  callbacks: tuple[Callable[..., Any], ...] = (), checkpoint: Any = None, resume: Any = None) -> BaseModel:
+    def fit_store(self, store: SeriesStore, val_size: int = 0, test_size: int = 0, *, validation: SeriesStore | None = None,
+                  verbose: bool | None = None, callbacks: tuple[Callable[..., Any], ...] = (), checkpoint: Any = None,
+                  resume: Any = None, max_steps: int | None = None, learning_rate: float | None = None, freeze: Any = None,
+                  reset_optimizer: bool = False, on_nan: str = "raise") -> BaseModel:
         """Train on the windows of a store whose targets lie before the last ``val_size + test_size`` rows.
+
+        ``validation`` is a store of its own to validate on, instead of ``val_size``. The last five arguments are those of
+        `ndiv.NeuralForecast.fit`; a pattern in ``freeze`` that names no parameter of this model is passed over.
 
         Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) for sizes that disagree,
         `DataError` (E0011) when a multivariate model that was trained before misses series or meets other ones,
@@ -498,7 +517,10 @@ class BaseModel(Module):
         if val_size and val_size < self.h:
             raise ConfigError(f"{type(self).__name__}: val_size={val_size} is less than h={self.h}", value=val_size,
                               hint=f"give val_size=0, or at least {self.h}")
-        if a["early_stop_patience_steps"] >= 0 and not val_size:
+        if val_size and validation is not None:
+            raise ConfigError(f"{type(self).__name__}: val_size and a validation set of its own exclude one another",
+                              value=val_size, hint="give one of the two")
+        if a["early_stop_patience_steps"] >= 0 and not val_size and validation is None:
             raise ConfigError(f"{type(self).__name__}: early stopping needs a validation set", value=val_size,
                               hint=f"fit with val_size={self.h} or more, or leave early_stop_patience_steps negative")
         if a["memory_budget"] is not None and backends.current() != "native":
@@ -508,27 +530,43 @@ class BaseModel(Module):
             store = self._sized_for(store)
         ranges = store.split(val_size, test_size)
         self._long_enough(store, ranges["train"][1])
+        if validation is not None and self.MULTIVARIATE:
+            validation = ordered_as(self, validation, store)
         store = self.adopted(store, learn_from=ranges["train"][1])[0]
         common = {"step_size": a["step_size"], "start_padding": a["start_padding_enabled"], "panel": self.MULTIVARIATE}
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
                               availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"],
                               keep=a["accumulate_grad_batches"], **common)
-        validation = None
-        if val_size:
-            validation = SequentialLoader(store, self.input_size, self.h, batch_size=a["inference_windows_batch_size"],
-                                          lo=ranges["val"][0], hi=ranges["val"][1], **common)
-            validation.index.require()
+        judge = None
+        if val_size or validation is not None:
+            held, lo, hi = (store, *ranges["val"]) if validation is None else (self.adopted(validation)[0], None, None)
+            judge = SequentialLoader(held, self.input_size, self.h, batch_size=a["inference_windows_batch_size"], lo=lo, hi=hi,
+                                     **common)
+            judge.index.require()
         self.before_training(loader)
+        with tuned(self, max_steps=max_steps, learning_rate=learning_rate, freeze=freeze, reset_optimizer=reset_optimizer):
+            self._run(loader, judge, resume, verbose=verbose, callbacks=callbacks, checkpoint=checkpoint, on_nan=on_nan)
+        self.series_ids = store.ids if self.MULTIVARIATE else None
+        return self
+
+    def _run(self, loader: Any, validation: Any, resume: Any = None, **options: Any) -> None:
+        """Train on what the loader gives; ``options`` are those of `Trainer` that are no arguments of the model."""
+        a = self.arguments
         trainer = Trainer(a["max_steps"], val_check_steps=a["val_check_steps"], patience=a["early_stop_patience_steps"],
-                          restore_best=a["restore_best"], schedule=self.schedule(), seed=self.random_seed, verbose=verbose,
-                          callbacks=callbacks, checkpoint=checkpoint, name=self.alias or type(self).__name__,
-                          accumulate=a["accumulate_grad_batches"])
+                          restore_best=a["restore_best"], schedule=self.schedule(), seed=self.random_seed,
+                          name=self.alias or type(self).__name__, accumulate=a["accumulate_grad_batches"], **options)
         state = trainer.fit(self, loader, validation, resume=resume)
         self.history, self.train_trajectories = state.history, state.train_losses
         self.fitted = True
-        self.series_ids = store.ids if self.MULTIVARIATE else None
-        return self
+
+    @property
+    def history_(self) -> Any:
+        """The course of training: a pandas frame of step, train_loss, valid_loss, lr and seconds, one row a check.
+
+        ``train_loss`` is the mean since the check before; the loss of every step is in ``train_trajectories``.
+        """
+        return history_frame(self.history)
 
     def before_training(self, loader: WindowLoader) -> None:
         """Called by fit with the windows of training; a model that learns something of them beside its weights overrides it."""
@@ -564,18 +602,13 @@ class BaseModel(Module):
         data is a `SeriesStore`, or a frame once `fit` has seen one; max_steps defaults to the model's own. The history
         goes on, its steps counted from the first fit.
         """
-        steps = self.arguments["max_steps"] if max_steps is None else max_steps
-        history, losses, full = self.history, self.train_trajectories, self.arguments["max_steps"]
-        self.arguments["max_steps"] = steps
-        try:
-            if isinstance(data, SeriesStore):
-                self.fit_store(data, **kwargs)
-            elif "_forecaster" in self.__dict__:
-                self.__dict__["_forecaster"].fit(data, **kwargs)
-            else:
-                self.fit(data, **kwargs)
-        finally:
-            self.arguments["max_steps"] = full
+        history, losses = self.history, self.train_trajectories
+        if isinstance(data, SeriesStore):
+            self.fit_store(data, max_steps=max_steps, **kwargs)
+        elif "_forecaster" in self.__dict__:
+            self.__dict__["_forecaster"].fit(data, max_steps=max_steps, **kwargs)
+        else:
+            self.fit(data, max_steps=max_steps, **kwargs)
         done = float(len(losses))
         self.history = history + [{**r, "step": r["step"] + done} for r in self.history]
         self.train_trajectories = losses + self.train_trajectories
@@ -617,7 +650,7 @@ class BaseModel(Module):
 
     def batches_ahead(self, store: SeriesStore, futr: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:
         """The windows at the end of every series in the units of the data: batches, each after the series [n] that it holds."""
-        store, futr = self.adopted(store, futr)
+        store, futr = self.adopted(store if store.weight is None else replace(store, weight=None), futr)
         windows = panels(self, store) if self.MULTIVARIATE else np.arange(store.n_series)[:, None]  # [W, n] series
         size = self.arguments["inference_windows_batch_size"]
         for begin in range(0, len(windows), size):
@@ -715,6 +748,7 @@ class BaseModel(Module):
         fresh = type(self)(**self.arguments)
         self.load_state_dict(fresh.state_dict())
         self._optimizer = self._step = self._plans = None
+        self.frozen = frozenset()
         self.fitted, self.series_ids = False, None
         self.history, self.train_trajectories = [], []
         return self
@@ -725,6 +759,16 @@ class BaseModel(Module):
 
     def __repr__(self) -> str:
         return self.alias or type(self).__name__
+
+
+def _weighed(batch: Batch) -> Batch:
+    """The batch of arrays with the weights of its windows, if it has some, in its mask."""
+    if batch.get("sample_weight") is None:
+        return batch
+    found = dict(batch)
+    weight, mask = np.asarray(found.pop("sample_weight")), found.get("outsample_mask")
+    found["outsample_mask"] = (np.ones_like(batch["outsample_y"]) if mask is None else np.asarray(mask)) * weight
+    return found
 
 
 def _loss(loss: Any, key: str) -> losses.Loss:

@@ -17,7 +17,7 @@ from ..errors import ConfigError, DataError
 if TYPE_CHECKING:
     from .base import BaseModel
 
-__all__ = ["check_n_series", "one_clock", "panels"]
+__all__ = ["check_n_series", "one_clock", "ordered_as", "panels"]
 
 _NAMED = 5  # ids that a message lists
 
@@ -56,6 +56,17 @@ def panels(model: BaseModel, store: SeriesStore) -> np.ndarray:
         raise DataError(f"{name} was trained on {n} series, and {len(lacking)} of them are missing: {_listed(lacking)}",
                         value=lacking[:_NAMED], hint="a multivariate model needs all series of its fit at once")
     return np.argsort(found, kind="stable").reshape(n, -1).T
+
+
+def ordered_as(model: BaseModel, store: SeriesStore, other: SeriesStore) -> SeriesStore:
+    """The store with its series in the order of another one's; `DataError` (E0011) where they are other series."""
+    place = {key: k for k, key in enumerate(store.ids.tolist())}
+    wanted = other.ids.tolist()
+    strange = [key for key in wanted if key not in place] or [key for key in place if key not in set(wanted)]
+    if strange:
+        raise DataError(f"{type(model).__name__}: training and validation have different series: {_listed(strange)}",
+                        value=strange[:_NAMED], hint="a multivariate model validates on the series that it is trained on")
+    return store.select(np.array([place[key] for key in wanted]))
 
 
 def one_clock(model: BaseModel, store: SeriesStore) -> None:

@@ -120,12 +120,13 @@ def test_every_loss(name, loss):
 
 
 @pytest.mark.parametrize("name, loss, scaler", sampled(list_models(), ["MAE", "Normal"], WINDOW_SCALERS, every=6))
-def test_every_scaler_with_gaps(name, loss, scaler):
+def test_every_scaler_with_gaps_and_weights(name, loss, scaler):
     masks = np.random.default_rng(0).random((B, L + H, 1)) < 0.8
     masks[0, :L] = False  # a window without any value
     masks[1, L:] = False  # and one without a future
     masks = masks.astype(np.float32)
-    data = batch(insample_mask=masks[:, :L], outsample_mask=masks[:, L:])
+    weight = np.random.default_rng(1).choice(np.array([0, 0.5, 1, 3], np.float32), (B, 1, 1))  # of windows
+    data = batch(insample_mask=masks[:, :L], outsample_mask=masks[:, L:], sample_weight=weight)
     rate = 1e-5 if (loss, scaler) == ("Normal", "identity") else 1e-3  # at 1e-3 likelihoods of unscaled counts diverge
     same(pair(lambda: model(name, loss, scaler_type=scaler, learning_rate=rate)), data,
          bounds=GAPS.get((name, loss), (1e-6, 1e-6))[:2])

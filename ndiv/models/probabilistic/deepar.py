@@ -290,6 +290,8 @@ class DeepAR(PathModel):
         if mask is not None or before_mask is not None or weight is not None:
             mask = np.ones(y.shape, y.dtype) if mask is None else mask
             before_mask = np.ones(before.shape, before.dtype) if before_mask is None else before_mask
+            if "sample_weight" in scaled:
+                before_mask = before_mask * scaled["sample_weight"]
             mask = _cat([before_mask[:, self.start:], mask if weight is None else mask * weight[None, :, None]], dim=1)
         y = _cat([before[:, self.start:], y], dim=1)
         if in_data:

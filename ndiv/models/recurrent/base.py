@@ -275,6 +275,8 @@ class RecurrentModel(PathModel, StepwiseModel):
             return None
         shape = (len(batch["insample_y"]), 1, 1)
         past = np.ones((shape[0], before, 1), np.float32) if past is None else past[:, -before:]
+        if kind == "mask" and "sample_weight" in batch:
+            past = past * batch["sample_weight"]
         ahead = np.ones((shape[0], self.h, 1), np.float32) if ahead is None else ahead
         return _cat([past, ahead], dim=1)
 
