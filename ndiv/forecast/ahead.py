@@ -19,7 +19,7 @@ from . import future
 from .asked import Asked
 from .columns import model_names, view
 from .conformal import Calibration
-from .quantiles import Column, kind, layout, read
+from .quantiles import Column, chosen, kind, layout, read
 from .recursion import longer
 from .scaling import LocalScaler
 
@@ -77,7 +77,7 @@ def forecast(nf: NeuralForecast, store: SeriesStore, futr: np.ndarray | None, sc
     """
     steps = nf.h if steps is None else steps
     found: dict[str, np.ndarray] = {}
-    for model, name in zip(nf.models, model_names(nf.models), strict=True):
+    for model, name in zip(map(chosen, nf.models), model_names(nf.models), strict=True):
         scores = None if asked is None else _scores_for(model, name, calibration)
         columns = layout(model, asked)
         if scores is None or asked is None:

@@ -16,6 +16,7 @@ from ndiv.data._extras import need
 from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError
+from ndiv.models.base import BaseModel
 from ndiv.utils import PredictionIntervals
 
 from .ahead import columns_ahead
@@ -23,7 +24,7 @@ from .backtest import past_windows, plan
 from .columns import head, model_names
 from .conformal import Calibration
 from .insample import reach
-from .quantiles import Column, kind, layout, support_points
+from .quantiles import Column, chosen, kind, layout, support_points
 from .scaling import LocalScaler
 from .telling import tell
 
@@ -66,7 +67,7 @@ def calibrate(nf: NeuralForecast, store: SeriesStore, settings: PredictionInterv
 def _columns(nf: NeuralForecast, settings: PredictionIntervals) -> list[tuple[str, Any, list[Column]]]:
     """(name, model, what of its forecast is scored) of each model that has scores by the method."""
     found: list[tuple[str, Any, list[Column]]] = []
-    for model, name in zip(nf.models, model_names(nf.models), strict=True):
+    for model, name in zip(map(chosen, nf.models), model_names(nf.models), strict=True):
         if kind(model) == "point":
             found.append((name, model, layout(model, None)[:1]))
         elif settings.method == "cqr":
@@ -89,7 +90,9 @@ def calibrated_in_training(nf: NeuralForecast, store: SeriesStore, settings: Pre
 
 
 def _fresh(model: Any) -> Any:
-    """An untrained model of the same arguments; one that found its number of series will find it again."""
+    """An untrained model of the same arguments; what it found in the data, such as the number of series, it finds again."""
+    if not isinstance(model, BaseModel):  # an automatic one, which searches again
+        return copy.copy(model).reset()
     arguments = dict(model.arguments)
     if model._sized:
         arguments["n_series"] = None

@@ -21,15 +21,22 @@ from ndiv.errors import ConfigError
 from ndiv.losses.distribution import _Likelihood
 from ndiv.losses.distributions.numeric import normal_quantile
 from ndiv.losses.empirical import RPS
+from ndiv.models.base import BaseModel
 
 from .asked import Asked
 
-__all__ = ["GRID", "interpolate", "kind", "layout", "read", "support_points"]
+__all__ = ["GRID", "chosen", "interpolate", "kind", "layout", "read", "support_points"]
 
 # where a distribution is looked at for paths and scores
 GRID = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995)
 
 Column = tuple[str, Any]  # suffix, and a quantile (float) or the place (int) among the other columns: mean, parameters, ...
+
+
+def chosen(model: Any) -> Any:
+    """The model itself, or the one that an automatic model has found."""
+    found = model.__dict__.get("model")
+    return found if isinstance(found, BaseModel) else model
 
 
 def kind(model: Any) -> str:

@@ -190,3 +190,11 @@ def test_a_report_is_right_and_says_what_is_missing(like: Any) -> None:
     with pytest.raises(EmptyDataError):
         coverage_report(cv.assign(y=np.nan))
     assert isinstance(coverage_report(pl.from_pandas(cv)), pl.DataFrame)
+
+
+def test_an_automatic_model_is_calibrated_as_what_it_finds(df: pd.DataFrame) -> None:
+    from ndiv.auto import AutoNLinear
+
+    space = {"input_size": [4, 8], "max_steps": 2, "windows_batch_size": 16}
+    nf = NeuralForecast([AutoNLinear(h=4, config=space, num_samples=1)], "D").fit(df, prediction_intervals=PredictionIntervals(2))
+    assert list(nf.predict(level=[80], h=6).columns)[2:] == ["AutoNLinear", "AutoNLinear-lo-80", "AutoNLinear-hi-80"]
