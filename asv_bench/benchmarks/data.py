@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ndiv.data import SeriesStore, WindowLoader
+from ndiv.data.augment import Augmenter
 
 
 class Windows:
@@ -24,3 +25,18 @@ class Windows:
 
     def time_make_loader(self) -> None:
         WindowLoader(self.store, input_size=96, h=24)
+
+
+class Augmented:
+    """The same batch, changed at random: beside `Windows.time_batch`."""
+
+    params = ["Jitter", "Scaling", "MagnitudeWarp", "TimeWarp"]
+    param_names = ["augment"]
+
+    def setup(self, name: str) -> None:
+        rng = np.random.default_rng(0)
+        store = SeriesStore.from_arrays_list(list(rng.standard_normal((100, 1000))))
+        self.loader = WindowLoader(store, input_size=96, h=24, keep=1, augment=Augmenter(name, store))
+
+    def time_batch(self, name: str) -> None:
+        self.loader.batch(3)

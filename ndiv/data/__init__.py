@@ -14,6 +14,7 @@ _HOME = {
     "events": ["EventWindows", "Events"],
     "disk": ["StoreWriter", "open_store"],
     "windows": ["EpochLoader", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"],
+    "augment": ["Jitter", "MagnitudeWarp", "Scaling", "TimeWarp"],
     "scalers": ["SERIES_SCALERS", "WINDOW_SCALERS", "SeriesScaler", "WindowScaler", "window_scaler"],
     "frequency": ["Frequency", "infer_freq"],
     "frames": ["from_frame", "fill_gaps"],

@@ -14,13 +14,15 @@ import numpy as np
 
 from ndiv.errors import ConfigError, HorizonError, ShapeError
 
+from .augment import Augmenter
 from .store import SeriesStore
 
 __all__ = ["EpochLoader", "PanelIndex", "SequentialLoader", "WindowIndex", "WindowLoader", "gather", "stack_series"]
 
 Batch = dict[str, np.ndarray]
-# One Philox key is (seed, stream number): the high bits of the second word keep the two uses of a loader apart.
+# One Philox key is (seed, stream number): the high bits of the second word keep the three uses of a loader apart.
 _WINDOW_STREAM = 1 << 62
+_AUGMENT_STREAM = 3 << 61
 _BLOCK = 1 << 16  # bytes of windows that are copied at a time
 
 
@@ -320,7 +322,7 @@ class WindowLoader:
     ``windows_batch_size`` of their windows, uniformly without replacement; when they have fewer, all of them once.
     By default the last horizons may run past the end of the series with mask 0, as in neuralforecast. With ``panel=True``
     a window holds all series (`PanelIndex`), and ``batch_size`` does not matter. With ``keep`` the arrays of a batch are
-    written over by the batch that comes ``keep`` calls later.
+    written over by the batch that comes ``keep`` calls later. ``augment`` changes batches at random (see augment.py).
 
     Raises `HorizonError` (E0005) when there is no window at all.
 
@@ -333,13 +335,13 @@ class WindowLoader:
                  windows_batch_size: int = 1024, step_size: int = 1, seed: int = 1, start_padding: bool = False,
                  availability: float | tuple[float, float] = 0.0, lo: Any = None, hi: Any = None,
                  partial_horizon: bool = True, drop_last: bool = False, shuffle: bool = True, panel: bool = False,
-                 keep: int | None = None) -> None:
+                 keep: int | None = None, augment: Augmenter | None = None) -> None:
         _positive(batch_size=batch_size, windows_batch_size=windows_batch_size, keep=1 if keep is None else keep)
         self._kept: list[Batch | None] | None = None if keep is None else [None] * keep
         kind = PanelIndex if panel else WindowIndex
         self.index = kind(store, input_size, h, step_size, start_padding, availability, lo, hi, partial_horizon).require()
         self.batch_size, self.windows_batch_size = int(batch_size), int(windows_batch_size)
-        self.seed, self.shuffle = _seed(seed), shuffle
+        self.seed, self.shuffle, self.augment = _seed(seed), shuffle, augment
         self._series = np.flatnonzero(self.index.counts)
         self._ends = self.index.ends
         whole, rest = divmod(len(self._series), self.batch_size)
@@ -375,11 +377,10 @@ class WindowLoader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, as `gather` returns it; equal arguments give equal arrays."""
-        if self._kept is None:
-            return self.index.gather(self.numbers(step))
-        batch = self.index.gather(self.numbers(step), self._kept.pop(0))
-        self._kept.append(batch)
-        return batch
+        batch = self.index.gather(self.numbers(step), None if self._kept is None else self._kept.pop(0))
+        if self._kept is not None:
+            self._kept.append(batch)
+        return batch if self.augment is None else self.augment(batch, _generator(self.seed, _AUGMENT_STREAM + int(step)))
 
 
 class SequentialLoader:

@@ -39,7 +39,8 @@ _TRAINING: dict[str, tuple[Any, ...]] = {
 _UNUSED: dict[str, tuple[Any, ...]] = {"n_series": (None, 1)}
 _TABLES = {f"{kind}_cat_embeddings.": f"{kind}_categories.tables." for kind in ("hist", "futr", "stat")}  # of categories
 _RENAMED = {"vanillatransformer": "Transformer"}  # models by neuralforecast's names, where ndiv has others
-_OWN_ONLY = frozenset(("variant", "memory_budget", "restore_best"))  # common arguments that neuralforecast does not have
+# common arguments that neuralforecast does not have
+_OWN_ONLY = frozenset(("variant", "memory_budget", "augment", "restore_best"))
 
 
 def build(described: Model, replace: dict[str, Any]) -> Any:

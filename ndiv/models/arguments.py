@@ -52,6 +52,7 @@ class CommonArguments(TypedDict, total=False):
     gradient_clip_val: float | None  # largest global norm of the gradient
     accumulate_grad_batches: int  # batches averaged for one step
     memory_budget: int | None  # most bytes for temporaries of a training step's plan; more than that are computed again
+    augment: Any  # changes of training windows at random: "Jitter", TimeWarp(0.2), or a list (ndiv.data.augment)
     restore_best: bool  # end with the best validated weights
     variant: str  # "paper": as published, known defects repaired; "compat": the numbers of neuralforecast
 
@@ -65,7 +66,7 @@ COMMON: dict[str, Any] = {
     "step_size": 1, "scaler_type": "identity", "random_seed": 1, "drop_last_loader": False, "alias": None,
     "optimizer": None, "optimizer_kwargs": None, "lr_scheduler": None, "lr_scheduler_kwargs": None,
     "gradient_clip_val": None, "accumulate_grad_batches": 1, "memory_budget": None,
-    "restore_best": True, "variant": "paper",
+    "augment": None, "restore_best": True, "variant": "paper",
 }
 
 
@@ -117,6 +118,7 @@ def check_count(model: str, low: int = 1, **values: Any) -> None:
 
 def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: Any) -> None:
     """Refuse values that no model could use. ``supports`` maps futr/hist/stat to whether the model takes them."""
+    from ..data.augment import augmentations
     from ..data.scalers import window_scaler
 
     check_count(name, **{key: a[key] for key in _COUNTS})
@@ -131,6 +133,7 @@ def check(name: str, a: dict[str, Any], supports: dict[str, bool], supporters: A
         raise ConfigError(f"{name}: unknown variant {a['variant']!r}", value=a["variant"],
                           hint=closest(a["variant"], ("paper", "compat")))
     window_scaler(a["scaler_type"])
+    augmentations(a["augment"])
     for kind, can in supports.items():
         key = f"{kind}_exog_list"
         if a[key] is not None and (isinstance(a[key], str) or not all(isinstance(c, str) for c in a[key])):

@@ -31,6 +31,7 @@ from .. import backends, losses, optim, random
 from ..autograd import Tensor, no_grad
 from ..autograd.ops import FUNCTIONS
 from ..autograd.tape import stopped
+from ..data.augment import Augmenter, augmentations
 from ..data.scalers import WindowScaler, window_scaler
 from ..data.store import SeriesStore
 from ..data.windows import SequentialLoader, WindowLoader, gather, stack_series
@@ -537,7 +538,8 @@ class BaseModel(Module):
         loader = WindowLoader(store, self.input_size, self.h, batch_size=a["batch_size"], seed=self.random_seed,
                               windows_batch_size=a["windows_batch_size"], hi=ranges["train"][1],
                               availability=a["training_data_availability_threshold"], drop_last=a["drop_last_loader"],
-                              keep=a["accumulate_grad_batches"], **common)
+                              keep=a["accumulate_grad_batches"], **common,
+                              augment=Augmenter(a["augment"], store) if a["augment"] is not None else None)
         judge = None
         if val_size or validation is not None:
             held, lo, hi = (store, *ranges["val"]) if validation is None else (self.adopted(validation)[0], None, None)
@@ -712,6 +714,8 @@ class BaseModel(Module):
         for key, value in self.arguments.items():
             if key in ("loss", "valid_loss") and value is not None:
                 value = _loss(value, key).config()
+            elif key == "augment" and value is not None:
+                value = [step.config() for step in augmentations(value)]
             elif callable(value):
                 raise ConfigError(f"{type(self).__name__}: {key}={value!r} cannot be written to a file", value=value,
                                   hint="name it as a string, or leave it out before saving")
