@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("ndiv.cli.explain", "how much of forecasts is owed to each lag and covariate"),
     "decompose": ("ndiv.cli.decompose", "the parts that forecasts are sums of"),
     "insample": ("ndiv.cli.insample", "forecasts of the past by saved models"),
+    "cv": ("ndiv.cli.cv", "cross-validate models on a file, beside naive baselines"),
+    "report": ("ndiv.cli.report", "write data, models, backtest and forecasts as one HTML file"),
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
     "tune": ("ndiv.cli.tune", "search the settings of a model and save the best one"),
     "reconcile": ("ndiv.cli.reconcile", "make forecasts of a hierarchy add up"),

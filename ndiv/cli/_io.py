@@ -17,7 +17,8 @@ from ndiv.errors import ConfigError, FileError
 if TYPE_CHECKING:
     from ndiv.data.rules import DataRules
 
-__all__ = ["add_column_options", "add_rule_options", "parse_freq", "read_static", "rules_of", "table", "write_frame"]
+__all__ = ["add_column_options", "add_rule_options", "parse_freq", "read_forecasts", "read_static", "rules_of", "table",
+           "write_frame"]
 
 _FORMATS = (".csv", ".csv.gz", ".parquet")
 
@@ -47,6 +48,20 @@ def rules_of(args: argparse.Namespace) -> DataRules:
 def parse_freq(text: str | None) -> str | int | None:
     """A frequency as typed: whole numbers are steps of integer times."""
     return int(text) if text is not None and text.lstrip("+-").isdigit() else text
+
+
+def read_forecasts(path: str, names: dict[str, str]) -> Any:
+    """A file of forecasts; cutoffs that a CSV holds as text become times, as those of its time column are."""
+    from ndiv.data.readers import read_table
+
+    frame = read_table(path, layout="long", **names)
+    if "cutoff" in frame.columns and frame[names["time_col"]].dtype.kind == "M" and frame["cutoff"].dtype.kind != "M":
+        try:
+            frame = frame.assign(cutoff=need("pandas").to_datetime(frame["cutoff"]).astype(frame[names["time_col"]].dtype))
+        except (ValueError, TypeError) as error:
+            raise FileError(f"the cutoffs of {path} could not be read: {error}", value=path,
+                            hint="Give the file that 'ndiv cv --out' wrote.") from None
+    return frame
 
 
 def read_static(path: str | None) -> Any:

@@ -20,7 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="CSV or Parquet: unique_id, ds, y; may be left out when FORECASTS has a column y")
     parser.add_argument("--train", metavar="FILE", help="history that scales mase, rmsse and msse")
     parser.add_argument("--seasonality", type=int, metavar="N", help="season in steps, for mase, rmsse and msse")
-    parser.add_argument("--metrics", metavar="NAMES", help="such as mae,rmse (default mae,rmse,mape,smape; mase with --train)")
+    parser.add_argument("--metrics", metavar="NAMES",
+                        help="such as mae,coverage (default mae,rmse,mape,smape; mase with --train)")
+    parser.add_argument("--by", choices=("series", "cutoff", "step", "all"),
+                        help="what one row is for (default: the mean over series, of each cutoff)")
+    parser.add_argument("--level", metavar="LEVELS", help="intervals that coverage, crps and others look at, such as 80,90 "
+                        "(default: all)")
+    parser.add_argument("--baseline", metavar="NAME", help="column that owa and rmae are relative to")
+    parser.add_argument("--compare", metavar="NAME", help="also test every model against this column (Diebold-Mariano)")
     parser.add_argument("--by-series", action="store_true", help="a row for each series instead of the mean over all")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_column_options(parser)
@@ -28,10 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from ndiv.data.readers import read_table
-    from ndiv.forecast import evaluate
+    from ndiv.forecast.evaluation import compare, evaluate
+
+    from ._io import read_forecasts
+    from ._train import levels
 
     names = {"id_col": args.id_col, "time_col": args.time_col, "target_col": args.target_col}
-    frame = read_table(args.forecasts, layout="long", **names)
+    frame = read_forecasts(args.forecasts, names)
     if args.actuals is not None:
         frame = _beside(frame, read_table(args.actuals, **names), args)
     elif args.target_col not in frame.columns:
@@ -39,8 +49,11 @@ def run(args: argparse.Namespace) -> None:
                            hint="Give the file of actual values as second argument.")
     train = None if args.train is None else read_table(args.train, **names)
     errors = evaluate(frame, args.metrics.split(",") if args.metrics else None, train_df=train,
-                      seasonality=args.seasonality, agg_fn=None if args.by_series else "mean", **names)
+                      level=levels(args.level), seasonality=args.seasonality, baseline=args.baseline, by=args.by,
+                      agg_fn=None if args.by_series or args.by is not None else "mean", **names)
     _show(errors, args)
+    if args.compare is not None:
+        print("", compare(frame, baseline=args.compare, **names), sep="\n", file=sys.stderr if args.json else sys.stdout)
 
 
 def _beside(forecasts: Any, actuals: Any, args: argparse.Namespace) -> Any:
@@ -78,6 +91,6 @@ def _show(errors: Any, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(json.loads(errors.to_json(orient="records", date_format="iso", double_precision=15)), indent=1))
         return
-    words = [c for c in errors.columns if c in (args.id_col, "cutoff", "metric")]
+    words = [c for c in errors.columns if c in (args.id_col, "cutoff", "step", "metric")]
     rows = [[str(row[c]) if c in words else f"{row[c]:.6g}" for c in errors.columns] for _, row in errors.iterrows()]
     print(table([str(c) for c in errors.columns], rows))

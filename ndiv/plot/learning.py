@@ -68,7 +68,7 @@ def plot_learning(models: Any, path: Any = None, *, title: str | None = None, th
                     markersize=3.5, label="validation loss")
             best = int(np.nanargmin(valid))
             ax.plot(steps[best], valid[best], marker="o", markersize=11, markerfacecolor="none", markeredgecolor=look.ink,
-                    linestyle="none", label="best validation")
+                    linestyle="none", clip_on=False, label="best validation")
         dress(ax, look, False, "training step" if k + columns >= len(found) else "", "loss" if k % columns == 0 else "", name)
     for ax in axes[len(found):]:
         ax.set_visible(False)

@@ -128,7 +128,8 @@ def backtest(models: Any, df: Any, freq: Any = None, *, n_windows: int | None = 
     columns = ColumnNames(id_col, time_col, target_col)
     if season is not None and (isinstance(season, bool) or not isinstance(season, (int, np.integer)) or season < 1):
         raise ConfigError(f"season must be a whole number of at least 1, got {season!r}", value=season)
-    after = plan(nf.h, n_windows if test_size is None else None, step_size, test_size)
+    steps = nf.h if options.get("h") is None else int(options["h"])
+    after = plan(steps, n_windows if test_size is None else None, step_size, test_size)
     given = {"n_windows": None if test_size is not None else n_windows, "step_size": step_size, "test_size": test_size,
              "val_size": val_size, "refit": refit, "id_col": id_col, "time_col": time_col, "target_col": target_col, **options}
     frame, seconds = _forecasts(nf, as_frame(df, columns), given, columns)
@@ -137,13 +138,13 @@ def backtest(models: Any, df: Any, freq: Any = None, *, n_windows: int | None = 
     season = season_of(store.times[:int(store.lengths[0])]) if season is None else int(season)
     if baselines:
         ends = store.lengths[:, None] - after
-        found = {BASELINES[0]: naive(store, ends, nf.h)}
+        found = {BASELINES[0]: naive(store, ends, steps)}
         if season > 1:
-            found[BASELINES[1]] = seasonal_naive(store, ends, nf.h, season)
+            found[BASELINES[1]] = seasonal_naive(store, ends, steps, season)
         frame = _beside(frame, {name: values.reshape(-1) for name, values in found.items()})
     y = np.where(store.mask, store.y.astype(np.float64), np.nan)
     history = to_frame(np.repeat(store.ids, store.lengths), store.times, {target_col: y}, like=store.origin)
-    result = Backtest(frame, None, seconds, history, season, nf.h, len(after), nf, columns)
+    result = Backtest(frame, None, seconds, history, season, steps, len(after), nf, columns)
     names = _points(frame, columns)
     if metrics is None:
         levels = any(f.levels for f in forecasts_of(_columns(frame), names))

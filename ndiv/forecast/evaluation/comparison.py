@@ -108,8 +108,9 @@ class Comparison:
             return f"{a} and {b} ({losses}): not tested, {row['n']} times are too few for the horizon {self.h}"
         if p >= self.alpha:
             return f"{a} and {b} ({losses}): no difference that luck would not explain ({_p(p)})"
-        better, worse = (a, b) if row["difference"] < 0 else (b, a)
-        return f"{better} is better than {worse} ({losses}; {_p(p)})"
+        if row["difference"] < 0:
+            return f"{a} is better than {b} ({losses}; {_p(p)})"
+        return f"{b} is better than {a} ({row['loss_b']:.4g} against {row['loss_a']:.4g}; {_p(p)})"
 
 
 def _p(p: float) -> str:

@@ -18,7 +18,7 @@ from ndiv.errors import ConfigError, EmptyDataError, FeatureError, closest
 
 from .columns import forecast_columns
 
-__all__ = ["LEAST", "TESTS", "ResidualDiagnostics", "diagnose_residuals"]
+__all__ = ["LEAST", "TESTS", "ResidualDiagnostics", "diagnose_residuals", "p_text"]
 
 LEAST = 12  # residuals of a series below which no test is made
 TESTS = ("bias", "adf", "kpss", "ljung_box", "jarque_bera")
@@ -54,7 +54,7 @@ class ResidualDiagnostics:
             if head not in lines:
                 lines.append(head)
             mark = "?" if problem is None or problem != problem else "!" if problem else " "
-            lines.append(f"  {mark} {test:12} {_p(p):10} {meaning}")
+            lines.append(f"  {mark} {test:12} {p_text(p):10} {meaning}")
         if self.h > 1:
             lines.append(f"Forecasts are of up to {self.h} steps: autocorrelation up to lag {self.h - 1} is to be expected "
                          "of the best of them.")
@@ -121,7 +121,8 @@ def diagnose_residuals(df: Any, models: Sequence[str] | str | None = None, *, la
     return found
 
 
-def _p(p: float | None) -> str:
+def p_text(p: float | None) -> str:
+    """A p-value as it is shown; nothing for a test that was left out."""
     return "" if p is None or not np.isfinite(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
