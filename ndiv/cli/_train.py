@@ -24,8 +24,8 @@ def add_training_options(parser: argparse.ArgumentParser, h_required: bool = Tru
     parser.add_argument("--val-size", type=int, default=0, metavar="N", help="steps before each cutoff that validate")
     parser.add_argument("--local-scaler", metavar="NAME", help="scale each series: standard, robust, minmax, boxcox ...")
     parser.add_argument("--static", metavar="FILE", help="CSV or Parquet of static covariates, one row a series")
-    parser.add_argument("--level", metavar="LEVELS", help="intervals in percent, such as 80,95, of a loss that knows them or of "
-                        "--intervals")
+    parser.add_argument("--level", metavar="LEVELS", help="intervals in percent, such as 80,95, of a loss that knows them or "
+                        "of --intervals")
     parser.add_argument("--intervals", metavar="METHOD", help="conformal intervals, as of 'ndiv fit'")
     add_rule_options(parser)
     add_column_options(parser)
