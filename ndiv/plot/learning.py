@@ -42,7 +42,7 @@ def plot_learning(models: Any, path: Any = None, *, title: str | None = None, th
     models  trained models, one or several, a `NeuralForecast`, or {name: records} with "step", "train_loss" and, where there
             was a validation, "valid_loss"; its best step is marked
 
-    Returns the matplotlib ``Figure``. Raises `EmptyDataError` (E0003) where no model has a record (a loaded model has none),
+    Returns the matplotlib ``Figure``. Raises `EmptyDataError` (E0003) where no model has a record,
     `ConfigError` (E0010), `FileError` (E0006).
 
     >>> len(plot_learning({"m": [{"step": 100.0, "train_loss": 2.0}, {"step": 200.0, "train_loss": 1.0}]}).axes)
@@ -52,7 +52,7 @@ def plot_learning(models: Any, path: Any = None, *, title: str | None = None, th
     found = {name: records for name, records in histories_of(models).items() if records}
     if not found:
         raise EmptyDataError("no model has a record of its training", value=0,
-                             hint="Records are kept while a model trains; models that were loaded have none.")
+                             hint="Records are kept while a model trains.")
     columns = min(len(found), 2)
     rows = -(-len(found) // columns)
     figure = new_figure(9.0 if columns == 1 else 12.0, 3.4 * rows + 0.7, look)

@@ -188,7 +188,7 @@ class _Case:
         page.section("Training")
         found = {name: records for name, records in histories_of(source).items() if records}
         if not found:
-            page.paragraph("There are no records of training: these models were loaded, and records are not saved.")
+            page.paragraph("There are no records of the training of these models.")
             return
         page.figure(plot_learning(found), f"Loss during training of {', '.join(found)}: of training in units of "
                     "its scaled windows, of validation in those of the data.")
