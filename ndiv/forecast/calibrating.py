@@ -79,13 +79,22 @@ def _columns(nf: NeuralForecast, settings: PredictionIntervals) -> list[tuple[st
 
 
 def calibrated_in_training(nf: NeuralForecast, store: SeriesStore, settings: PredictionIntervals, val_size: int,
-                           verbose: bool | None, rules: DataRules | None = None) -> Calibration:
-    """Scores of copies of the models, trained from fresh weights on the rows before the windows."""
+                           verbose: bool | None, rules: DataRules | None = None, validation: SeriesStore | None = None,
+                           freeze: Any = None, **options: Any) -> Calibration:
+    """Scores of copies of the models, trained from fresh weights on the rows before the windows; as many of these validate as
+    ``validation`` has, where that is given. ``options``: as of `NeuralForecast.train`.
+
+    Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) where parameters are to be frozen.
+    """
+    if freeze is not None:
+        raise ConfigError("prediction_intervals trains from fresh weights, of which none can be frozen", value=freeze,
+                          hint="Fit without it, then calibrate(df, PredictionIntervals()): that takes the trained models.")
+    val_size = val_size if validation is None else int(validation.lengths.min())
     after = plan(nf.h, settings.n_windows, settings.step_size)
     store.split(val_size, int(after[0]))
     twin = copy.copy(nf)
     twin.models = [_fresh(model) for model in nf.models]
-    scaler = twin.train(head(store, store.lengths - after[0]), val_size, verbose=verbose, rules=rules)
+    scaler = twin.train(head(store, store.lengths - after[0]), val_size, verbose=verbose, rules=rules, **options)
     return calibrate(twin, store, settings, scaler, nf.h)
 
 

@@ -142,7 +142,8 @@ class NeuralForecast:
         scores = None
         if prediction_intervals is not None:
             told = calibrating.checked(prediction_intervals)
-            scores = calibrating.calibrated_in_training(self, store, told, val_size, verbose, rules)
+            scores = calibrating.calibrated_in_training(self, store, told, val_size, verbose, rules, validation, freeze,
+                                                        max_steps=max_steps, learning_rate=learning_rate, on_nan=on_nan)
         scaler = self.train(store, val_size, use_init_models=use_init_models or not warm_start, validation=validation,
                             freeze=freeze, max_steps=max_steps, learning_rate=learning_rate, reset_optimizer=reset_optimizer,
                             on_nan=on_nan, verbose=verbose, rules=rules)

@@ -7,14 +7,14 @@ quantiles those of `PARTS` stratified values of each. So uncertainty grows as th
 step of a shorter one. A series has the same paths alone and among others: they follow from the model's seed, the series' id and
 the block.
 
-Steps of a block depend on each other by a Gaussian copula with correlation rho^|i - j|. rho is that of the normal scores of the
-series' last `WINDOWS` blocks in forecasts of them by the model, drawn to 1/2 as if by `PRIOR` more steps (of a model that was
-trained on them, whose errors are smaller there; their correlation is what is used).
+A model that goes step after step draws its own paths. Of others the steps of a block depend on each other by a Gaussian copula
+with correlation rho^|i - j|; rho is that of the normal scores of the series' last `WINDOWS` blocks under the model's forecasts
+of them, drawn to 1/2 as if by `PRIOR` more steps. (The model may have been trained on these blocks: its errors are smaller
+there, but only their correlation is used.)
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,9 +27,11 @@ from ndiv.data.store import SeriesStore
 from ndiv.losses.distributions.numeric import normal_quantile
 
 from .columns import cut
+from .copula import at_scores, scores_of
 from .quantiles import Column, kind, read, support_points
+from .simulation import inference_windows, stream_of
 
-__all__ = ["PATHS", "appended", "at_scores", "longer"]
+__all__ = ["PATHS", "appended", "longer"]
 
 PATHS, PARTS, WINDOWS, PRIOR = 100, 8, 8, 4.0
 _AT_ONCE = 1 << 22  # input values of paths side by side: 16 MiB
@@ -43,7 +45,7 @@ def longer(model: Any, columns: Sequence[Column], store: SeriesStore, futr: np.n
             the historic ones are ahead, None: as in the last row
     """
     parts = 1 if kind(model) == "point" else PATHS
-    size = store.n_series if model.MULTIVARIATE else max(_AT_ONCE // (parts * _back(model)), 1)
+    size = store.n_series if model.MULTIVARIATE else max(_AT_ONCE // (parts * max(_back(model), PARTS * model.h)), 1)
     found = []
     for begin in range(0, store.n_series, size):
         some = slice(begin, begin + size)
@@ -52,7 +54,7 @@ def longer(model: Any, columns: Sequence[Column], store: SeriesStore, futr: np.n
         # models look no further back than that, so that paths need not carry the rest
         past = cut(store, index, np.maximum(lengths - _back(model), 0), lengths)
         ahead = _Blocks(model, list(columns), past, None if futr is None else futr[some], None if hist is None else hist[some])
-        if parts > 1:
+        if parts > 1 and not getattr(model, "draws_paths", False):
             ahead.rho = persistence(model, cut(store, index, np.zeros_like(lengths), lengths))
         found.append(ahead.run(-(-steps // model.h), parts))
     return np.concatenate(found)[:, :steps]
@@ -73,54 +75,85 @@ class _Blocks:
 
     def run(self, blocks: int, paths: int) -> np.ndarray:
         """[S, blocks * h, columns]"""
-        h, count = self.model.h, self.store.n_series
+        count = self.store.n_series
+        stepwise = paths > 1 and getattr(self.model, "draws_paths", False)
         store, found = self.store, []
         for block in range(blocks):
-            copies = 1 if block == 0 else paths
-            futr = None if self.futr is None else np.repeat(self.futr[:, block * h:(block + 1) * h], copies, axis=0)
-            own = tuple(dict.fromkeys((*self.asked, *(self.grid if paths > 1 and (block or blocks > 1) else ()))))
-            others, quantiles = read(self.model, own, store, futr)
-            grid = quantiles[..., [own.index(q) for q in self.grid]] if paths > 1 and blocks > 1 else quantiles
-            if block == 0:
-                found.append(self._first(others, quantiles, own))
-            else:
-                found.append(self._mixed(others.reshape(count, copies, h, -1), grid.reshape(count, copies, h, -1), block))
-            if block + 1 < blocks:
-                values = others[..., 0] if paths == 1 else self._drawn(grid, block, paths)
-                if block == 0 and paths > 1:
-                    store = cut(store, np.repeat(np.arange(count), paths), np.zeros(count * paths, np.int64),
-                                np.repeat(store.lengths, paths))
-                store = self._with(store, values, block, paths)
+            futr = self._rows(self.futr, block, 1 if block == 0 else paths)
+            columns, values = (self._by_steps if stepwise else self._by_quantiles)(store, futr, block, paths)
+            found.append(columns)
+            if block + 1 == blocks:
+                break
+            if block == 0 and paths > 1:
+                store = cut(store, np.repeat(np.arange(count), paths), np.zeros(count * paths, np.int64),
+                            np.repeat(store.lengths, paths))
+            store = appended(store, values, self._rows(self.futr, block, paths), self._rows(self.hist, block, paths))
+            store = cut(store, np.arange(store.n_series), np.maximum(store.lengths - _back(self.model), 0), store.lengths)
         return np.concatenate(found, axis=1)
+
+    def _rows(self, values: np.ndarray | None, block: int, copies: int) -> np.ndarray | None:
+        """Covariates ahead in a block, for each path."""
+        h = self.model.h
+        return None if values is None else np.repeat(values[:, block * h:(block + 1) * h], copies, axis=0)
+
+    def _by_quantiles(self, store: SeriesStore, futr: np.ndarray | None, block: int,
+                      paths: int) -> tuple[np.ndarray, np.ndarray]:
+        """(the columns of a block, what is fed back [S * N, h]) of a model that forecasts the block at once."""
+        own = tuple(dict.fromkeys((*self.asked, *(self.grid if paths > 1 else ()))))
+        others, quantiles = read(self.model, own, store, futr)
+        if paths == 1:
+            return self._first(others, quantiles, own), others[..., 0]
+        grid = quantiles[..., [own.index(q) for q in self.grid]]
+        values = self._drawn(grid, block, paths)
+        if block == 0:
+            return self._first(others, quantiles, own), values
+        shape = (len(self.store.ids), paths, self.model.h, -1)
+        return self._mixed(others.reshape(shape), self._stratified(grid.reshape(shape), block)), values
+
+    def _by_steps(self, store: SeriesStore, futr: np.ndarray | None, block: int, paths: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a model that draws each value given those before it."""
+        samples = self._simulated(store, futr, block, paths if block == 0 else PARTS)  # [windows, n, h]
+        if block == 0:
+            own = tuple(dict.fromkeys(self.asked))
+            return self._first(*read(self.model, own, store, futr), own), samples.reshape(-1, self.model.h)
+        shape = (len(self.store.ids), paths, self.model.h, -1)
+        if any(isinstance(what, int) and what > 0 for what in self.later):  # parameters
+            others = read(self.model, (), store, futr)[0]
+        else:
+            others = samples.mean(axis=1)[..., None]
+        return self._mixed(others.reshape(shape), samples.transpose(0, 2, 1).reshape(shape)), samples[:, 0]
 
     def _first(self, others: np.ndarray, quantiles: np.ndarray, own: tuple[float, ...]) -> np.ndarray:
         return np.stack([quantiles[..., own.index(what)] if isinstance(what, float) else others[..., what]
                          for _, what in self.columns], axis=-1)
 
-    def _mixed(self, others: np.ndarray, grid: np.ndarray, block: int) -> np.ndarray:
-        """[S, N, h, *] of each path -> [S, h, columns] of all."""
-        if grid.shape[-1] == 0:  # one path
-            return others[:, 0]
-        count, paths, h = grid.shape[:3]
-        out = np.empty((count, h, len(self.columns)))
-        for s in range(count):
-            shift = self._generator(s, block, "mix").random((paths, 1, 1))
-            places = (np.arange(PARTS) + shift) / PARTS  # of each path one value from each part of its distribution
-            values = self._values(grid[s], normal_quantile(np.broadcast_to(places, (paths, h, PARTS))))
-            pool = np.quantile(values.transpose(1, 0, 2).reshape(h, -1), self.asked, axis=1) if self.asked else None
-            k = 0
-            for c, what in enumerate(self.later):
-                if isinstance(what, float):
-                    assert pool is not None
-                    out[s, :, c], k = pool[k], k + 1
-                else:
-                    out[s, :, c] = others[s, :, :, what].mean(axis=0)
-        return out
+    def _mixed(self, others: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Other columns [S, N, h, O] and equally likely values [S, N, h, n] of each path -> [S, h, columns] of all."""
+        pool = values.transpose(0, 2, 1, 3).reshape(len(values), values.shape[2], -1)
+        found = dict(zip(self.asked, np.quantile(pool, self.asked, axis=-1), strict=True)) if self.asked else {}
+        return np.stack([found[what] if isinstance(what, float) else others[..., what].mean(axis=1) for what in self.later],
+                        axis=-1)
+
+    def _stratified(self, grid: np.ndarray, block: int) -> np.ndarray:
+        """[S, N, h, Q] -> [S, N, h, PARTS]: one value from each part of a path's distribution at each step."""
+        shift = np.stack([self._generator(block, "mix", s).random((grid.shape[1], 1, 1)) for s in self.store.ids])
+        scores = normal_quantile((np.arange(PARTS) + shift) / PARTS)
+        return np.stack([self._values(g, np.broadcast_to(z, (*g.shape[:2], PARTS))) for g, z in zip(grid, scores, strict=True)])
+
+    def _simulated(self, store: SeriesStore, futr: np.ndarray | None, block: int, n: int) -> np.ndarray:
+        """n continuations of each window by a model that goes step after step, [windows, n, h]."""
+        found = np.empty((store.n_series, n, self.model.h))
+        copies = store.n_series // len(self.store.ids)
+        streams = [stream_of(f"{key} block {block} path {k}") for key in self.store.ids for k in range(copies)]
+        with inference_windows(self.model):
+            for windows, batch in self.model.batches_ahead(store, futr):
+                found[windows] = self.model.simulate(batch, n, self.model.random_seed, [streams[w] for w in windows])
+        return found
 
     def _drawn(self, grid: np.ndarray, block: int, paths: int) -> np.ndarray:
         """Paths of a block [S * N, h], from its quantiles, [S, h, Q] of the first block and [S * N, h, Q] of later ones."""
         h = self.model.h
-        noise = np.stack([self._generator(s, block, "path").standard_normal((paths, h)) for s in range(self.store.n_series)])
+        noise = np.stack([self._generator(block, "path", s).standard_normal((paths, h)) for s in self.store.ids])
         scores = np.empty_like(noise)
         scores[..., 0] = noise[..., 0]
         rho = self.rho[:, None]
@@ -130,36 +163,18 @@ class _Blocks:
         return self._values(grid, scores.reshape(-1, h, 1))[..., 0]
 
     def _values(self, grid: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """`at_scores`, not beyond what the loss gives any probability."""
-        values = at_scores(self.grid, grid, scores)
+        """Values at normal scores, not beyond what the loss gives any probability."""
+        if len(self.grid) == 1:
+            return np.broadcast_to(grid, scores.shape)
         family = getattr(self.model.loss, "family", None)
-        if family is None:
-            return values if kind(self.model) != "weighted" else np.clip(values, grid[..., :1], grid[..., -1:])
-        return np.clip(values, *getattr(family, "COMPONENT", family).SUPPORT[:2])
+        values = at_scores(np.asarray(self.grid), grid, scores,
+                           support=(-np.inf, np.inf) if family is None else getattr(family, "COMPONENT", family).SUPPORT[:2])
+        if family is not None and family.discrete:
+            return np.rint(values)
+        return values if kind(self.model) != "weighted" else np.clip(values, grid[..., :1], grid[..., -1:])
 
-    def _generator(self, s: int, block: int, use: str) -> np.random.Generator:
-        name = f"{use} {block} {self.store.ids[s]}".encode()
-        return random.generator_at(self.model.random_seed & 0xFFFFFFFFFFFFFFFF, (1 << 63) | zlib.crc32(name))
-
-    def _with(self, store: SeriesStore, values: np.ndarray, block: int, paths: int) -> SeriesStore:
-        h = self.model.h
-        futr = None if self.futr is None else np.repeat(self.futr[:, block * h:(block + 1) * h], paths, axis=0)
-        hist = None if self.hist is None else np.repeat(self.hist[:, block * h:(block + 1) * h], paths, axis=0)
-        store = appended(store, values, futr, hist)
-        first = np.maximum(store.lengths - _back(self.model), 0)
-        return cut(store, np.arange(store.n_series), first, store.lengths)
-
-
-def at_scores(quantiles: tuple[float, ...], values: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """values [..., Q] at ascending quantiles, read at normal scores [..., n]: linear between, the outermost slopes beyond."""
-    at = normal_quantile(np.asarray(quantiles))
-    if len(at) == 1:
-        return np.broadcast_to(values, scores.shape)
-    values = np.sort(values, axis=-1)
-    right = np.clip(np.searchsorted(at, scores), 1, len(at) - 1)
-    low, high = (np.take_along_axis(values, i, axis=-1) for i in (right - 1, right))
-    found: np.ndarray = low + (high - low) * ((scores - at[right - 1]) / (at[right] - at[right - 1]))
-    return found
+    def _generator(self, block: int, use: str, key: Any) -> np.random.Generator:
+        return random.generator_at(self.model.random_seed & 0xFFFFFFFFFFFFFFFF, stream_of(f"{key} block {block} {use}"))
 
 
 def _back(model: Any) -> int:
@@ -180,23 +195,12 @@ def persistence(model: Any, store: SeriesStore) -> np.ndarray:
         past = cut(store, some, np.maximum(ends[some] - _back(model), 0), ends[some])
         rows = store.offsets[some, None] + ends[some, None] + np.arange(h)
         _, values = read(model, quantiles, past, store.futr[rows] if model.futr_exog_list else None)
-        scores = _scores(quantiles, values, store.y[rows].astype(np.float64))
-        scores[~store.mask[rows]] = 0.0
+        y = np.where(store.mask[rows], store.y[rows].astype(np.float64), np.nan)
+        scores = np.nan_to_num(np.clip(scores_of(np.asarray(quantiles), values, y), -3.0, 3.0))
         both = store.mask[rows][:, 1:] & store.mask[rows][:, :-1]
         product[some] += (scores[:, 1:] * scores[:, :-1]).sum(axis=1)
         square[some] += (0.5 * (scores[:, 1:] ** 2 + scores[:, :-1] ** 2) * both).sum(axis=1)
     return np.clip(product / square, 0.0, 0.99)
-
-
-def _scores(quantiles: tuple[float, ...], values: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Normal scores of y [S, h] in distributions given by quantiles [S, h, Q], between -3 and 3."""
-    at = normal_quantile(np.asarray(quantiles))
-    values = np.sort(values, axis=-1)
-    right = np.clip((values < y[..., None]).sum(axis=-1, keepdims=True), 1, len(at) - 1)
-    low, high = (np.take_along_axis(values, i, axis=-1)[..., 0] for i in (right - 1, right))
-    right = right[..., 0]
-    width = np.where(high > low, high - low, np.inf)  # a value beside equal quantiles is at the lower of them
-    return np.clip(at[right - 1] + (y - low) / width * (at[right] - at[right - 1]), -3.0, 3.0)
 
 
 def appended(store: SeriesStore, y: np.ndarray, futr: np.ndarray | None = None, hist: np.ndarray | None = None) -> SeriesStore:

@@ -198,3 +198,12 @@ def test_an_automatic_model_is_calibrated_as_what_it_finds(df: pd.DataFrame) -> 
     space = {"input_size": [4, 8], "max_steps": 2, "windows_batch_size": 16}
     nf = NeuralForecast([AutoNLinear(h=4, config=space, num_samples=1)], "D").fit(df, prediction_intervals=PredictionIntervals(2))
     assert list(nf.predict(level=[80], h=6).columns)[2:] == ["AutoNLinear", "AutoNLinear-lo-80", "AutoNLinear-hi-80"]
+
+
+def test_calibration_in_training_takes_the_options_of_fit(small: Any, df: pd.DataFrame) -> None:
+    how = PredictionIntervals(2)
+    nf = NeuralForecast([small()], freq="D").fit(df, prediction_intervals=how, max_steps=1)
+    one = NeuralForecast([small(max_steps=1)], freq="D").fit(df, prediction_intervals=how)
+    assert nf.predict(level=[80]).equals(one.predict(level=[80]))
+    with pytest.raises(ConfigError, match="none can be frozen"):
+        nf.fit(df, prediction_intervals=how, freeze="linear*")

@@ -126,3 +126,19 @@ def test_rows_are_appended_to_each_series() -> None:
     assert more.y.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert more.times.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4]
     assert more.hist[:, 0].tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
+
+
+def test_models_that_go_step_after_step_draw_their_own_paths(small: Any, df: pd.DataFrame) -> None:
+    nf = NeuralForecast([small("DeepAR", loss=DistributionLoss("Normal", level=[80]))], freq="D").fit(df)
+    whole = nf.predict(h=6)
+    assert nf.predict().equals(per_series(whole, 4))
+    alone = nf.predict(df[df.unique_id == "b"], h=6)
+    np.testing.assert_allclose(alone["DeepAR-hi-80"], whole.loc[whole.unique_id == "b", "DeepAR-hi-80"], rtol=1e-4)
+    assert (whole["DeepAR-lo-80"] < whole["DeepAR-hi-80"]).all()
+
+
+def test_counts_stay_counts(small: Any, df: pd.DataFrame) -> None:
+    nf = NeuralForecast([small(loss=DistributionLoss("Poisson", level=[80]))], freq="D").fit(df.assign(y=df.y.round()))
+    bounds = nf.predict(h=6)[["NLinear-lo-80", "NLinear-hi-80"]].to_numpy()
+    assert (bounds >= 0).all()
+    assert np.isclose(bounds % 1, 0).mean() > 0.7  # but where a quantile of all paths lies between two of their values
