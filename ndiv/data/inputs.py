@@ -44,7 +44,11 @@ def long_frame(data: Any, *, id_col: str = "unique_id", time_col: str = "ds", ta
         columns = {time_col: np.concatenate([np.arange(len(part)) for part in parts]), target_col: np.concatenate(parts)}
         ids = {id_col: np.repeat(np.arange(len(parts)), [len(part) for part in parts])} if many else {}
         return need("pandas").DataFrame({**ids, **columns})
-    return eager(data)
+    found = eager(data)
+    if not hasattr(found, "columns"):
+        raise ConfigError(f"a table must be a DataFrame, a path, a dict of columns or arrays, got {type(data).__name__}",
+                          value=type(data).__name__, hint="Convert it, for example to a dict of columns.")
+    return found
 
 
 def _one(values: Any, place: int | None) -> np.ndarray:
@@ -63,10 +67,19 @@ def _one(values: Any, place: int | None) -> np.ndarray:
 
 
 def eager(data: Any) -> Any:
-    """Lazy frames collected, Arrow tables and dicts as pandas; all else as it is."""
-    pl, pa = sys.modules.get("polars"), sys.modules.get("pyarrow")
+    """Lazy frames collected, Arrow tables and dicts as pandas, periods of pandas as their first times; all else as it is."""
+    pd, pl, pa = (sys.modules.get(name) for name in ("pandas", "polars", "pyarrow"))
     if pl is not None and isinstance(data, pl.LazyFrame):
         return data.collect()
     if pa is not None and isinstance(data, (pa.Table, pa.RecordBatch)):
         return data.to_pandas()
-    return need("pandas").DataFrame(data) if isinstance(data, dict) else data
+    if isinstance(data, dict):
+        lengths = {name: len(column) for name, column in data.items() if np.ndim(column)}
+        if len(set(lengths.values())) > 1:
+            raise ConfigError(f"the columns have different lengths: {lengths}", value=lengths,
+                              hint="Give each column one value for each row.")
+        return need("pandas").DataFrame(data)
+    if pd is not None and isinstance(data, pd.DataFrame):
+        periods = [name for name, kind in data.dtypes.items() if isinstance(kind, pd.PeriodDtype)]
+        return data.assign(**{name: data[name].dt.to_timestamp() for name in periods}) if periods else data
+    return data

@@ -48,9 +48,22 @@ class Table:
     def need(self, name: str, role: str) -> Any:
         """The column, or `FeatureError` (E0004) with the nearest name."""
         if name not in self.columns:
-            raise FeatureError(f"{self.what} has no {role} column {name!r}", value=name,
-                               hint=closest(name, self.columns, "Columns"))
+            hint = closest(name, self.columns, "Columns")
+            near = _other_name(name, role, self.columns) if "Did you mean" not in hint else None
+            if near is not None:
+                hint = f"Did you mean {near!r}? Pass {role}_col={near!r}, or rename it. {hint}"
+            raise FeatureError(f"{self.what} has no {role} column {name!r}", value=name, hint=hint)
         return self.frame[name]
+
+
+_USUAL = {"id": ("unique_id", "id", "item_id", "series_id", "series"), "target": ("y", "value", "target", "sales"),
+          "time": ("ds", "date", "datetime", "timestamp", "time")}
+
+
+def _other_name(name: str, role: str, columns: Sequence[str]) -> str | None:
+    """A column that is likely to be the id, time or target under another name: written in another case, or a usual name."""
+    lower = {str(c).lower(): str(c) for c in reversed(columns)}
+    return next((lower[n] for n in (name.lower(), *_USUAL.get(role, ())) if n in lower), None) if role in _USUAL else None
 
 
 def with_index(df: Any, columns: Sequence[str]) -> Any:

@@ -58,11 +58,13 @@ def covariates(nf: NeuralForecast, store: SeriesStore, futr_df: Any, steps: int)
     if not extra:
         return store, values, None
     seen = replace(store, futr=store.hist[:, [store.hist_names.index(n) for n in extra]], futr_names=extra)
-    seen, more = future.future_values(seen, rows, futr_df, extra, *names, fill=fill)
+    known = max(steps, nf.h) if rows == whole and future.lacks(store, rows, futr_df, *names) else rows
+    seen, more = future.future_values(seen, known, futr_df, extra, *names, fill=fill)
     hist = np.repeat(store.hist[store.offsets[1:] - 1][:, None], rows, axis=1)
     for k, name in enumerate(store.hist_names):
         if name in extra and more is not None:
-            hist[:, :, k] = more[:, :, extra.index(name)]
+            hist[:, :known, k] = more[:, :, extra.index(name)]
+            hist[:, known:, k] = more[:, -1:, extra.index(name)]  # after the last step that is asked for
         elif name in store.futr_names and values is not None:
             hist[:, :, k] = values[:, :, store.futr_names.index(name)]
     return replace(store, categories=seen.categories), values, hist

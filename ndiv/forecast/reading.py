@@ -44,7 +44,7 @@ class ColumnNames:
 
 def as_frame(df: Any, names: ColumnNames) -> Any:
     """``df`` as a pandas or polars frame: paths are read, lazy frames collected, arrays get ids and times."""
-    return long_frame(df, **asdict(names))
+    return None if df is None else long_frame(df, **asdict(names))
 
 
 def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,

@@ -10,7 +10,7 @@ import pytest
 
 from ndiv import NeuralForecast
 from ndiv.data import long_frame
-from ndiv.errors import ConfigError, DataError, FileError
+from ndiv.errors import ConfigError, DataError, FeatureError, FileError
 from ndiv.models import NLinear
 
 RNG = np.random.default_rng(5)
@@ -68,6 +68,21 @@ def test_arrays_are_series_in_whole_steps():
     assert np.isnan(long_frame([[1, None, 3]])["y"][1])
 
 
+def test_periods_are_their_first_times():
+    df = frame()
+    found = forecast(df.assign(ds=df.ds.dt.to_period("D")))
+    pd.testing.assert_frame_equal(found, forecast(df))
+
+
+@pytest.mark.parametrize("like", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(("old", "new", "words"), [("y", "Y", "Did you mean 'Y'. Pass target_col='Y'"), ("ds", "date", "time_col='date'"),
+                                                   ("y", "sales", "target_col='sales'"), ("ds", "dss", "Did you mean 'dss'")])
+def test_a_column_under_another_name(like, old, new, words):
+    table = {"unique_id": ["a"] * 9, "ds": np.arange(9), "y": np.arange(9.0)}
+    with pytest.raises(FeatureError, match=words):
+        forecast(like({new if k == old else k: v for k, v in table.items()}), 1)
+
+
 def test_one_series_alone_is_that_among_a_thousand():
     many = pd.concat([pd.DataFrame({"unique_id": f"s{k}", "ds": np.arange(12), "y": np.cos(np.arange(12) * k)}) for k in range(1000)])
     nf = NeuralForecast([NLinear(h=3, input_size=6, max_steps=3)], 1).fit(many, verbose=False)
@@ -77,7 +92,7 @@ def test_one_series_alone_is_that_among_a_thousand():
                                       values(all_of_them[all_of_them.unique_id == name]))
 
 
-@pytest.mark.parametrize("bad", [np.zeros((3, 4)), [np.zeros((3, 4)), [1.0]], ["a", "b"], 7, {1, 2}, [["x"], [1.0]]])
+@pytest.mark.parametrize("bad", [np.zeros((3, 4)), [np.zeros((3, 4)), [1.0]], ["a", "b"], 7, {1, 2}, [["x"], [1.0]], {"ds": [1, 2], "y": [1.0]}])
 def test_what_is_no_table_is_refused(bad):
     with pytest.raises(ConfigError):
         forecast(bad, 1)

@@ -252,6 +252,29 @@ def test_h_below_trained(small: Any, df: pd.DataFrame, like: Any) -> None:
                                   np.asarray(nf.predict()["NLinear"]).reshape(2, 4)[:, :2])
 
 
+def test_h_above_trained(small: Any, wide_df: pd.DataFrame, like: Any) -> None:
+    nf = NeuralForecast([small("MLP", hist_exog_list=["x"])], "D").fit(like(wide_df), verbose=False)
+    longer = np.asarray(nf.predict(h=6)["MLP"]).reshape(2, 6)  # the covariate goes on with its last value
+    np.testing.assert_array_equal(longer[:, :4], np.asarray(nf.predict()["MLP"]).reshape(2, 4))
+    assert np.isfinite(longer).all()
+    known = nf.make_future_dataframe(h=6)
+    known = (known if isinstance(known, pd.DataFrame) else known.to_pandas()).assign(x=5.0)
+    told = np.asarray(nf.predict(futr_df=like(known), h=6)["MLP"]).reshape(2, 6)
+    np.testing.assert_array_equal(told[:, :4], longer[:, :4])
+    assert (told[:, 4:] != longer[:, 4:]).any()
+
+
+def test_level_with_point_loss(small: Any, df: pd.DataFrame, like: Any) -> None:
+    with pytest.raises(ValueError, match=r"gives no intervals\. Hint: Three ways out:.*MQLoss.*PredictionIntervals.*calibrate"):
+        fitted(small, like(df)).predict(level=[80])
+
+
+def test_level_in_cross_validation_without_refit(small: Any, df: pd.DataFrame, like: Any) -> None:
+    cv = NeuralForecast([small(loss=DistributionLoss("Normal"))], "D").cross_validation(like(df), level=[80], refit=False, verbose=False)
+    assert {"NLinear-lo-80", "NLinear-hi-80"} <= set(cv.columns)
+    assert (np.asarray(cv["NLinear-lo-80"]) < np.asarray(cv["NLinear-hi-80"])).all()
+
+
 def test_predict_before_fit(small: Any) -> None:
     with pytest.raises(NotFittedError, match=r"Call fit") as caught:
         NeuralForecast([small()], "D").predict()
@@ -281,6 +304,10 @@ def test_loss_diverges(small: Any, df: pd.DataFrame, like: Any) -> None:
 def test_duplicate_levels(small: Any, df: pd.DataFrame, like: Any) -> None:
     once, twice = (DistributionLoss("Normal", level=level).output_names for level in ([80, 90], [80, 90, 90]))
     assert once == twice
+    nf = NeuralForecast([small(loss=DistributionLoss("Normal"))], "D").fit(like(df), verbose=False)
+    with pytest.warns(UserWarning, match="80 more than once"):
+        found = nf.predict(level=[80, 80])
+    assert list(found.columns) == list(nf.predict(level=[80]).columns)
 
 
 def test_save_into_a_folder_that_is_not_empty(small: Any, df: pd.DataFrame, like: Any, tmp_path: Any) -> None:
