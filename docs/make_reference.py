@@ -22,8 +22,15 @@ MODULES = {
             "[Ops](../ops.md), forecasting is on [ndiv.forecast](forecast.md).",
     "ndiv.forecast": "`NeuralForecast` and `evaluate` are names of `ndiv` too.",
     "ndiv.models": "Each model has a page of its own: [The models](../models.md). What they have in common is `BaseModel`.",
+    "ndiv.auto": "There is one for each model: `AutoNHITS`, `AutoTFT` ... All are this class, with another `MODEL`.",
     "ndiv.losses": "What training minimizes, and which columns a forecast has.",
     "ndiv.data": "",
+    "ndiv.features": "",
+    "ndiv.tuning": "",
+    "ndiv.ensemble": "",
+    "ndiv.hierarchy": "",
+    "ndiv.explain": "",
+    "ndiv.plot": "",
     "ndiv.utils": "",
     "ndiv.interop": "",
     "ndiv.errors": "Each code with cause and cure is on the page [Errors](../errors.md).",
@@ -44,9 +51,10 @@ def public(module: ModuleType) -> list[str]:
     for name in sorted(set(module.__all__), key=str.lower):
         value = getattr(module, name)
         op = module is ndiv and ndiv._HOME.get(name) == "ndiv.autograd.ops"
-        if not (op or inspect.ismodule(value) or name in MODELS or name.startswith("__")):
+        if not (op or inspect.ismodule(value) or name.removeprefix("Auto") in MODELS or name.startswith("__")):
             found.append(name)
-    return [*found, "BaseModel"] if module.__name__ == "ndiv.models" else found
+    extra = {"ndiv.models": "BaseModel", "ndiv.auto": "AutoModel"}.get(module.__name__)
+    return found if extra is None or extra in found else [*found, extra]
 
 
 def members(cls: type) -> list[tuple[str, Any]]:
