@@ -56,7 +56,8 @@ class Explained:
         self.keys = [k for k in FEATURES if k in self.batch and names[k]]
         self.x = {k: self.batch[k] for k in self.keys}
         self.base = {k: self._baseline(k, baseline, batch) for k in self.keys}
-        self.one_by_one = model.MULTIVARIATE and "stat_exog" in self.keys  # static values have no axis of windows there
+        # static values of a multivariate model have no axis of windows
+        self.one_by_one = (model.MULTIVARIATE and "stat_exog" in self.keys) or getattr(model, "mixes_windows", False)
 
     # -- baselines -------------------------------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ def _able(nf: NeuralForecast, store: SeriesStore, futr: np.ndarray | None, metho
         raise ConfigError(f"none of these models {what}: {others}", value=others,
                           hint="NBEATS, NBEATSx, NHITS, DLinear, Autoformer and FEDformer are sums of parts; TFT has weights.")
     if others:
-        warnings.warn(f"left out, as none of them {what}: {others}", stacklevel=5)
+        warnings.warn(f"left out, as none of them {what}: {others}", stacklevel=4)
     scaled = store if nf.scaler is None else nf.scaler.transform(store)
     ahead = futr if nf.scaler is None else nf.scaler.ahead(futr, store)
     found = []

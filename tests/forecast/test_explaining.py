@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ndiv.errors import ConfigError
-from ndiv.losses import DistributionLoss, MQLoss
+from ndiv.losses import GMM, DistributionLoss, MQLoss
 
 
 def pandas_of(frame: Any) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def test_linear_models_are_explained_exactly(method: str, scaler: Any, small: An
 
 CASES = [("MLP", {"loss": MQLoss(level=[80])}, 2), ("NHITS", {"loss": DistributionLoss("StudentT", level=[80])}, 3),
          ("GRU", {"recurrent": True, "loss": DistributionLoss("Normal")}, 0), ("DeepAR", {}, 0),
-         ("Transformer", {"decoding": "autoregressive"}, 0), ("PatchTST", {}, 0), ("DeepNPTS", {}, 0)]
+         ("Transformer", {"decoding": "autoregressive", "loss": GMM(2, level=[80])}, 3), ("PatchTST", {}, 0), ("DeepNPTS", {}, 0)]
 
 
 @pytest.mark.parametrize(("name", "options", "output"), CASES, ids=[c[0] for c in CASES])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import same_bits
 
 from ndiv import NeuralForecast
 from ndiv.errors import ConfigError, HorizonError, NotFittedError
@@ -76,7 +77,9 @@ def test_stepwise_models_draw_each_value_given_those_before(name: str, options: 
         for q, column in ((0.1, "lo-80"), (0.5, "median"), (0.9, "hi-80")):
             check_share_below(at_first, name, q, first[f"{name}-{column}"])
     alone = nf.simulate(df=df[df["unique_id"] == "b"], n_paths=n, seed=5)
-    np.testing.assert_allclose(alone[name], paths[paths["unique_id"] == "b"][name], rtol=1e-5)
+    # steps of recurrent models run op by op, and sums of BLAS depend on the batch
+    wanted = paths[paths["unique_id"] == "b"][name]
+    np.testing.assert_allclose(alone[name], wanted, rtol=2e-5, atol=2e-5 * wanted.abs().max())
     assert not np.allclose(nf.simulate(n_paths=n, seed=6)[name], paths[name])
 
 
@@ -97,7 +100,7 @@ def test_a_series_has_the_same_paths_alone_and_the_global_generator_stays(method
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (the generator that is to be left alone)
     whole = nf.simulate(n_paths=20, seed=3, method=method)
     alone = nf.simulate(df=df[df["unique_id"] == "b"], n_paths=20, seed=3, method=method)
-    np.testing.assert_allclose(whole[whole["unique_id"] == "b"]["MLP"], alone["MLP"], rtol=1e-6)
+    same_bits(alone["MLP"].to_numpy(), whole[whole["unique_id"] == "b"]["MLP"].to_numpy())
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 

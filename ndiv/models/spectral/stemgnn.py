@@ -224,6 +224,11 @@ class StemGNN(BaseModel):
         self.wide = Linear(steps, steps)
         self.out = Linear(steps, self.h * self.n_out)
 
+    @property
+    def mixes_windows(self) -> bool:
+        """Whether the windows of a batch are forecast together: in ``compat`` the graph is the mean of those of all."""
+        return self.variant == "compat"
+
     def forward(self, batch: Batch) -> Any:
         y, mask, *_ = self.inputs(batch)  # [B, L, N]
         if mask is not None and not self.compat:

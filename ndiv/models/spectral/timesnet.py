@@ -122,6 +122,11 @@ class TimesNet(BaseModel):
         self.norm = LayerNorm(hidden_size)
         self.projection = Linear(hidden_size, self.n_out)
 
+    @property
+    def mixes_windows(self) -> bool:
+        """Whether the windows of a batch are forecast together: in ``compat`` the periods are those of all."""
+        return self.variant == "compat"
+
     def forward(self, batch: Batch) -> Any:
         y, mask, _, futr, _ = self.inputs(batch)  # [B, L, 1]
         mean, deviation = self._units(y, mask)
