@@ -23,6 +23,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("ndiv.cli.demo", "forecast a built-in series with two models and compare them"),
     "validate": ("ndiv.cli.validate", "what is in a file of series, and whether fit would take it"),
+    "features": ("ndiv.cli.features", "add columns made of times and target to a file"),
     "fit": ("ndiv.cli.fit", "train models on a file and save them"),
     "predict": ("ndiv.cli.predict", "forecast with saved models"),
     "simulate": ("ndiv.cli.simulate", "sample paths of the forecasts of saved models"),

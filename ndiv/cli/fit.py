@@ -16,6 +16,7 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ._io import add_column_options, add_rule_options
+    from .features import add_feature_option
 
     parser.add_argument("file", metavar="FILE", help="CSV or Parquet: unique_id, ds, y; or one column a series")
     parser.add_argument("--model", action="append", metavar="NAME", help="model to train; may be given again (default NHITS)")
@@ -26,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="any other argument of the models, such as max_steps=500 or scaler_type=standard")
     parser.add_argument("--val-size", type=int, default=0, metavar="N", help="steps at the end of each series that validate")
-    parser.add_argument("--local-scaler", metavar="NAME", help="scale each series: standard, robust, minmax, boxcox ...")
+    parser.add_argument("--local-scaler", metavar="NAME", help="scale each series: standard, minmax, log1p, diff-12 ...")
+    parser.add_argument("--static-scaler", metavar="NAME", help="scale static covariates over all series: standard, minmax ...")
+    parser.add_argument("--target-transform", metavar="NAME",
+                        help="train on a function of the target: log, log1p, sqrt, asinh, cbrt")
+    add_feature_option(parser)
     parser.add_argument("--static", metavar="FILE", help="CSV or Parquet of static covariates, one row a series")
     parser.add_argument("--intervals", metavar="METHOD[,KEY=VALUE]",
                         help="calibrate intervals for 'ndiv predict --level': conformal_distribution, conformal_error or cqr, "
@@ -85,7 +90,8 @@ def run(args: argparse.Namespace) -> None:
     options = {"h": args.h, "input_size": args.input_size, **settings(args.settings)}
     models = [get_model(name)(**options) for name in args.model or ["NHITS"]]
     check_target(args.out, args.overwrite)  # before hours of training, not after
-    nf = NeuralForecast(models, parse_freq(args.freq), args.local_scaler, **dataclasses.asdict(rules_of(args)))
+    nf = NeuralForecast(models, parse_freq(args.freq), args.local_scaler, args.static_scaler, features=args.features,
+                        target_transform=args.target_transform, **dataclasses.asdict(rules_of(args)))
     nf.fit(args.file, read_static(args.static), args.val_size, id_col=args.id_col, time_col=args.time_col,
            target_col=args.target_col, prediction_intervals=calibration)
     nf.save(args.out, overwrite=args.overwrite)

@@ -13,11 +13,12 @@ import numpy as np
 
 from ndiv.data._extras import need
 from ndiv.data.ahead import future_times
-from ndiv.data.frames import ONLY_SERIES, read_frame
+from ndiv.data.checks import refuse_duplicates
+from ndiv.data.frames import ids_of, read_frame
 from ndiv.data.frequency import Frequency, infer_freq
 from ndiv.data.output import to_frame
-from ndiv.data.tables import Table, read_ids, read_times, with_index
-from ndiv.errors import EmptyDataError, FeatureError
+from ndiv.data.tables import Table, read_times, with_index
+from ndiv.errors import DataError, EmptyDataError, FeatureError
 
 from .base import Feature, KnownFeature, Panel
 from .sets import FeatureSet
@@ -131,7 +132,7 @@ def make(df: Any, freq: Any, features: Any, h: int = 0, *, id_col: str = "unique
         df = need("pandas").DataFrame(df)
     names = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
     if freq is None:
-        freq = _inferred(df, **names)
+        freq = inferred(df, **names)
     made = FeatureSet(features, freq)
     made.refuse_columns(list(getattr(df, "columns", ())))
     panel, rows, origin = _panel(df, freq, made.features, **names)
@@ -164,18 +165,21 @@ def _keys(df: Any, id_col: str, time_col: str) -> tuple[np.ndarray, np.ndarray, 
     table = Table(with_index(df, (id_col, time_col)))
     if not len(table.frame):
         raise EmptyDataError("df has no rows", value=0, hint="Check the filter or the file that produced it.")
-    codes, ids = np.zeros(len(table.frame), np.int64), np.array([ONLY_SERIES], object)
-    if id_col in table.columns:
-        codes, ids = read_ids(table, id_col)
+    ids, codes = ids_of(table, id_col)
     times, origin = read_times(table, time_col)
     return codes, ids, times, {**origin, "library": table.library, "id_col": id_col, "time_col": time_col}
 
 
-def _inferred(df: Any, id_col: str, time_col: str, target_col: str) -> Any:
+def inferred(df: Any, id_col: str, time_col: str, target_col: str) -> Any:
+    """The frequency of a frame's series; `DataError` (E0011) where its times do not tell."""
     codes, ids, times, origin = _keys(df, id_col, time_col)
     rows = np.lexsort((times, codes))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return infer_freq(times[rows], offsets, origin["library"], origin["time_zone"])
+    refuse_duplicates(times[rows], codes[rows], ids, rows, "df", id_col, time_col)
+    found = infer_freq(times[rows], offsets, origin["library"], origin["time_zone"])
+    if found is None:
+        raise DataError("freq cannot be inferred from these times", value=None, hint="Pass freq, for example 'D', '1mo' or 1.")
+    return found
 
 
 def _future(made: FeatureSet, panel: Panel, h: int, origin: dict[str, Any]) -> Any:
