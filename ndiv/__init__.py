@@ -37,10 +37,11 @@ _names("ndiv.forecast.reporting", "report")
 _names("ndiv.backends", "info")
 _names("ndiv.program", "compile load")
 _names("ndiv.tuning", "tune")
+_names("ndiv.advice", "advise")
 _names("ndiv.hierarchy", "aggregate reconcile")
 _MODULES = frozenset(
-    "auto autograd backends bench cli data ensemble errors export features forecast hierarchy interop language losses models "
-    "nn optim plot program random training tuning utils verify".split())
+    "advice auto autograd backends bench cli data ensemble errors export features forecast hierarchy interop language "
+    "losses models nn optim plot program random training tuning utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cv": ("ndiv.cli.cv", "cross-validate models on a file, beside naive baselines"),
     "report": ("ndiv.cli.report", "write data, models, backtest and forecasts as one HTML file"),
     "evaluate": ("ndiv.cli.evaluate", "errors of forecasts against what happened"),
+    "advise": ("ndiv.cli.advise", "models for your data and a goal, with the reasons"),
     "tune": ("ndiv.cli.tune", "search the settings of a model and save the best one"),
     "reconcile": ("ndiv.cli.reconcile", "make forecasts of a hierarchy add up"),
     "models": ("ndiv.cli.models", "the models and what each can do"),
