@@ -154,6 +154,11 @@ class AutoModel:
         """Suffix of each output's column."""
         return list(self.loss.output_names if self.model is None else self.model.output_names)
 
+    def name_covariates(self, lists: dict[str, list[str]]) -> None:
+        """Give every setting of the space these covariates: ``{"futr_exog_list": [...]}``."""
+        self._fixed.update(lists)
+        self._first = self._bound()
+
     # -- training and forecasting ----------------------------------------------------------------------------------
 
     def fit_store(self, store: SeriesStore, val_size: int = 0, test_size: int = 0, *, verbose: bool | None = None,

@@ -81,9 +81,8 @@ class FeatureSet:
         categories that are named as numbers or the reverse, and where no model takes any column.
         """
         for model in models:
-            if getattr(model, "arguments", None) is None or model.fitted:
-                continue
-            self._fill(model)
+            if hasattr(model, "name_covariates") and not model.fitted:
+                self._fill(model)
         for model in models:
             self._check(model)
         if not any(name in self.columns for m in models for name in _used(m)):
@@ -92,19 +91,18 @@ class FeatureSet:
                                    f"some of {', '.join(list(self.columns)[:8])}; 'ndiv models' shows which models take any.")
 
     def _fill(self, model: Any) -> None:
-        told, names, cls = model.arguments, self.names(model.h), type(model)
+        told, names = model.arguments, self.names(model.h)
         changes: dict[str, Any] = {}
-        if told["futr_exog_list"] is None and cls.EXOGENOUS_FUTR:
+        if told["futr_exog_list"] is None and model.EXOGENOUS_FUTR:
             changes["futr_exog_list"] = names["futr"]
-        if told["hist_exog_list"] is None and cls.EXOGENOUS_HIST:
-            changes["hist_exog_list"] = names["hist"] if cls.EXOGENOUS_FUTR else names["futr"] + names["hist"]
+        if told["hist_exog_list"] is None and model.EXOGENOUS_HIST:
+            changes["hist_exog_list"] = names["hist"] if model.EXOGENOUS_FUTR else names["futr"] + names["hist"]
         changes = {key: value for key, value in changes.items() if value}
         coded = [n for value in changes.values() for n in value if self.columns[n][2].categories is not None]
         if coded and told["cat_exog_list"] is None:
             changes["cat_exog_list"] = coded
         if changes:
-            model.__dict__["arguments"] = {**told, **changes}
-            type(model).__init__(model, **model.arguments)  # anew, for that many inputs
+            model.name_covariates(changes)
 
     def _check(self, model: Any) -> None:
         for name in _used(model):

@@ -589,6 +589,11 @@ class BaseModel(Module):
         type(self).__init__(self, **self.arguments)
         self._sized = True
 
+    def name_covariates(self, lists: dict[str, list[str]]) -> None:
+        """Build the model anew for these covariates, given by argument: ``{"futr_exog_list": [...]}``."""
+        self.__dict__["arguments"] = {**self.arguments, **lists}
+        type(self).__init__(self, **self.arguments)
+
     def _categorize(self, categories: dict[str, list[Any]]) -> None:
         """Build the model anew for these categories of its columns, where they are others than before."""
         if categories == self.categories:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from ndiv import NeuralForecast
+from ndiv.auto import AutoNHITS
 from ndiv.errors import ConfigError, FeatureError
 from ndiv.features import Calendar, Fourier, Holidays, Lags, Rolling
 
@@ -28,6 +29,15 @@ def test_models_get_what_they_take_and_keep_what_they_were_told(small: Any) -> N
     assert (none.futr_exog_list, none.hist_exog_list) == ([], [])
     assert (past.futr_exog_list, past.hist_exog_list) == ([], HIST)
     assert nf.features is not None and nf.features.names(4) == {"futr": FUTR, "hist": HIST}
+
+
+def test_automatic_models_search_with_features(df: pd.DataFrame) -> None:
+    config = {"input_size": 8, "max_steps": 2, "mlp_units": [[[8, 8]]], "windows_batch_size": 16}
+    auto = AutoNHITS(h=4, num_samples=1, config=config)
+    nf = NeuralForecast([auto], "D", features=FEATURES)
+    assert (auto.futr_exog_list, auto.hist_exog_list) == (FUTR, HIST)
+    nf.fit(df, verbose=False)
+    assert auto.model.futr_exog_list == FUTR and len(nf.predict()) == 8
 
 
 def test_no_futr_df_is_needed_and_own_columns_still_are(df: pd.DataFrame, wide_df: pd.DataFrame, small: Any, like: Any) -> None:
