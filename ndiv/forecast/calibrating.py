@@ -15,7 +15,7 @@ import numpy as np
 from ndiv.data._extras import need
 from ndiv.data.rules import DataRules
 from ndiv.data.store import SeriesStore
-from ndiv.errors import ConfigError
+from ndiv.errors import ConfigError, HorizonError
 from ndiv.models.base import BaseModel
 from ndiv.utils import PredictionIntervals
 
@@ -31,7 +31,7 @@ from .telling import tell
 if TYPE_CHECKING:
     from .core import NeuralForecast
 
-__all__ = ["calibrate", "calibrated_in_training", "checked", "warn_if_seen"]
+__all__ = ["calibrate", "calibrated_in_training", "checked", "room_for", "warn_if_seen"]
 
 
 def checked(settings: Any) -> PredictionIntervals:
@@ -49,7 +49,7 @@ def calibrate(nf: NeuralForecast, store: SeriesStore, settings: PredictionInterv
     Raises `HorizonError` (E0005) for series that are too short, `ConfigError` (E0010) where no model has scores by the method.
     """
     after = plan(steps, settings.n_windows, settings.step_size)
-    store.split(0, int(after[0]))  # refuses series that are too short, by name
+    room_for(store, int(after[0]))
     asked = _columns(nf, settings)
     ends = store.lengths[:, None] - after
     rows = (store.offsets[:-1, None] + ends)[:, :, None] + np.arange(steps)
@@ -62,6 +62,15 @@ def calibrate(nf: NeuralForecast, store: SeriesStore, settings: PredictionInterv
     errors = {name: (y - np.concatenate(found, axis=1)).astype(np.float32) for name, found in parts.items()}
     quantiles = {name: tuple(what for _, what in columns if isinstance(what, float)) for name, _, columns in asked}
     return Calibration(settings, store.ids, errors, quantiles)
+
+
+def room_for(store: SeriesStore, rows: int) -> None:
+    """`HorizonError` (E0005) where a series has no row before its last ``rows``, which windows cover."""
+    short = np.flatnonzero(store.lengths <= rows)
+    if short.size:
+        named = ", ".join(f"{store.ids[s]} ({store.lengths[s]} rows)" for s in short[:3])
+        raise HorizonError(f"{short.size} series have no row before the windows, which cover {rows} rows: {named}", value=rows,
+                           hint="Use fewer windows or a smaller step_size, or drop these series.")
 
 
 def _columns(nf: NeuralForecast, settings: PredictionIntervals) -> list[tuple[str, Any, list[Column]]]:

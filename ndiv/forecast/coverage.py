@@ -20,6 +20,7 @@ from ndiv.errors import EmptyDataError, FeatureError, closest
 
 from .asked import Asked
 from .backtest import plan, window_frame
+from .calibrating import room_for
 from .reading import ColumnNames
 from .scaling import LocalScaler
 
@@ -112,6 +113,6 @@ def windows_ahead(nf: NeuralForecast, store: SeriesStore, columns: ColumnNames, 
     """Actual values beside forecasts of the last windows of a store by the models as they are: the frame of a
     ``cross_validation`` without its training."""
     after = plan(steps, n_windows, step_size)
-    store.split(0, int(after[0]))
+    room_for(store, int(after[0]))
     ends = store.lengths[:, None] - after
     return window_frame(nf, store, columns, target, [(ends, scaler, nf.calibration)], steps, asked)
