@@ -19,7 +19,8 @@ __all__ = ["plot_attributions"]
 
 def plot_attributions(frame: Any, path: Any = None, *, feature: str | None = None, top: int = 15, title: str | None = None,
                       unit: str | None = None, theme: str = "light") -> Any:
-    """Draw attributions: bars of the mean size for each feature and, where there are lags and steps, a map of one feature.
+    """Draw attributions: bars of the mean size for each feature, where there are several, and a map of one feature, where there
+    are lags and steps.
 
     frame    rows of "feature" and "attribution" (or "weight"), with "lag" and "step" where they exist: the frame of
              ``NeuralForecast.explain``, of one series or many, whose mean is drawn
@@ -50,14 +51,17 @@ def plot_attributions(frame: Any, path: Any = None, *, feature: str | None = Non
         raise FeatureError(f"frame has no lags of the feature {feature!r}", value=feature,
                            hint=closest(feature, lagged, "Valid"))
     bars = min(len(ranked), top + 1)
-    figure = new_figure(11.0 if lagged else 7.0, max(0.34 * bars + 1.6, 3.6), look)
-    axes = figure.subplots(1, 2 if lagged else 1, squeeze=False, width_ratios=[1, 1.5] if lagged else None).reshape(-1)
+    alone = bool(lagged) and len(ranked) == 1  # one bar says nothing
+    both = bool(lagged) and not alone
+    figure = new_figure(11.0 if both else 8.0, max(0.34 * bars + 1.6, 3.6), look)
+    axes = figure.subplots(1, 2 if both else 1, squeeze=False, width_ratios=[1, 1.5] if both else None).reshape(-1)
     of = f" ({unit})" if unit else ""
-    _bars(axes[0], totals, ranked, top, look, f"mean size of the {value}{of}")
+    if not alone:
+        _bars(axes[0], totals, ranked, top, look, f"mean size of the {value}{of}")
     if lagged:
         chosen = feature or lagged[0]
         rows = known & (features == chosen)
-        _map(figure, axes[1], _numbers(columns["lag"])[rows], _numbers(columns["step"])[rows], sizes[rows], look,
+        _map(figure, axes[-1], _numbers(columns["lag"])[rows], _numbers(columns["step"])[rows], sizes[rows], look,
              f"{value}{of} of {chosen}")
     caption(figure, look, title)
     return finish(figure, path)
@@ -85,6 +89,7 @@ def _bars(ax: Any, totals: dict[str, float], ranked: list[str], top: int, look: 
     ax.grid(axis="x", color=look.rule, linewidth=0.6)
     ax.set_yticks(np.arange(len(names))[::-1], names, fontsize=9, color=look.ink)
     ax.set_xlim(left=0)
+    ax.set_ylim(len(names) - max(len(names), 4) - 0.6, len(names) - 0.4)  # few bars are not made wide
 
 
 def _map(figure: Any, ax: Any, lags: np.ndarray, steps: np.ndarray, sizes: np.ndarray, look: Theme, label: str) -> None:

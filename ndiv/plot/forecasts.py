@@ -91,6 +91,7 @@ def split(frame: Any, what: str, needed: Sequence[str], id_col: str, time_col: s
 
 
 def series_of(ids: Sequence[Any] | None, ahead: dict[Any, Any], limit: int) -> list[Any]:
+    """The series to draw: those asked for, which must be there, or the first ``limit``."""
     if ids is None:
         return list(ahead)[:max(limit, 1)]
     unknown = [i for i in ids if i not in ahead]
@@ -101,6 +102,7 @@ def series_of(ids: Sequence[Any] | None, ahead: dict[Any, Any], limit: int) -> l
 
 
 def models_of(columns: dict[str, np.ndarray], models: Sequence[str] | None, others: set[str]) -> list[str]:
+    """The columns of point forecasts to draw: those asked for, which must be there, or all numeric ones."""
     numeric = [n for n, v in columns.items() if n not in others and v.dtype.kind in "fiu" and not _INTERVAL.match(n)]
     for name in models or ():
         if name not in columns:
@@ -138,6 +140,7 @@ def _panel(ax: Any, before: dict[str, np.ndarray] | None, ahead: dict[str, np.nd
 
 
 def bands(ax: Any, ahead: dict[str, np.ndarray], name: str, time: str, colour: str) -> None:
+    """The intervals of one model, the narrower the darker."""
     found = [_INTERVAL.match(c) for c in ahead]
     base = name.removesuffix("-median")
     levels = {m["level"] for m in found if m and m["model"] == base}

@@ -15,6 +15,8 @@ from .style import begin, caption, dress, finish, new_figure
 
 __all__ = ["histories_of", "plot_learning"]
 
+POINTS = 60  # of a curve; a mean of neighbouring steps is easier to read than every step
+
 
 def histories_of(models: Any) -> dict[str, list[dict[str, float]]]:
     """Name -> records of training, of a model, a list of models, a `NeuralForecast`, or such a dict itself."""
@@ -32,8 +34,19 @@ def histories_of(models: Any) -> dict[str, list[dict[str, float]]]:
         while name in out:
             count += 1
             name = f"{model}{count}"
-        out[name] = list(model.history)
+        out[name] = _records(list(model.history), [float(loss) for loss in getattr(model, "train_trajectories", ())])
     return out
+
+
+def _records(history: list[dict[str, float]], losses: list[float]) -> list[dict[str, float]]:
+    """Records of validation as they are; those of training from the loss of every step, in `POINTS` means at most."""
+    if len(losses) < 2:
+        return history
+    size = -(-len(losses) // POINTS)
+    found = [{"step": float(min(k + size, len(losses))), "train_loss": float(np.mean(losses[k:k + size]))}
+             for k in range(0, len(losses), size)]
+    found += [{"step": r["step"], "valid_loss": r["valid_loss"]} for r in history if "valid_loss" in r]
+    return sorted(found, key=lambda r: r["step"])
 
 
 def plot_learning(models: Any, path: Any = None, *, title: str | None = None, theme: str = "light") -> Any:
@@ -59,13 +72,14 @@ def plot_learning(models: Any, path: Any = None, *, title: str | None = None, th
     axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for k, (ax, (name, records)) in enumerate(zip(axes, found.items(), strict=False)):
         mark = "o" if len(records) <= 30 else None
-        steps = np.array([r["step"] for r in records])
-        ax.plot(steps, [r["train_loss"] for r in records], color=look.colours[0], linewidth=1.6, marker=mark, markersize=3.5,
-                label="training loss")
-        valid = np.array([r.get("valid_loss", np.nan) for r in records], float)
+        trained = [r for r in records if "train_loss" in r]
+        ax.plot([r["step"] for r in trained], [r["train_loss"] for r in trained], color=look.colours[0], linewidth=1.6,
+                marker=mark, markersize=3.5, label="training loss")
+        checked = [r for r in records if "valid_loss" in r]
+        steps, valid = (np.array([r[key] for r in checked], float) for key in ("step", "valid_loss"))
         if np.isfinite(valid).any():
-            ax.plot(steps, valid, color=look.colours[1], linewidth=1.6, linestyle="--", marker="s" if mark else None,
-                    markersize=3.5, label="validation loss")
+            ax.plot(steps, valid, color=look.colours[1], linewidth=1.6, linestyle="--",
+                    marker="s" if len(checked) <= 30 else None, markersize=3.5, label="validation loss")
             best = int(np.nanargmin(valid))
             ax.plot(steps[best], valid[best], marker="o", markersize=11, markerfacecolor="none", markeredgecolor=look.ink,
                     linestyle="none", clip_on=False, label="best validation")

@@ -158,3 +158,13 @@ def test_coverage(cv: pd.DataFrame) -> None:
 def test_unknown_theme(cv: pd.DataFrame) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'dark'"):
         plot_coverage(cv, theme="darc")
+
+
+def test_learning_of_a_model_shows_every_part_of_its_training() -> None:
+    model = ndiv.models.NLinear(h=2, input_size=4)
+    model.train_trajectories = [float(k) for k in range(120)]
+    model.history = [{"step": 120.0, "train_loss": 59.5, "valid_loss": 1.0}]
+    train, valid, _ = plot_learning(model).axes[0].get_lines()
+    assert list(train.get_xdata()) == [2.0 * k for k in range(1, 61)]
+    assert list(train.get_ydata())[:2] == [0.5, 2.5]
+    assert list(valid.get_xdata()) == [120.0]

@@ -21,8 +21,8 @@ def directional_accuracy(frame: Any, columns: list[str], call: Call) -> Any:
     column "step", with the forecasts replaced by that."""
     nw = need("narwhals")
     keys = [call.id_col, *([call.cutoff_col] if call.cutoff_col in frame.columns else [])]
-    y = nw.col(call.target_col)
-    frame = frame.with_columns(y.cast(nw.Float64).alias("_y"), y.cast(nw.Float64).shift(1).over(*keys).alias("_before"),
+    frame = frame.with_columns(nw.col(call.target_col).cast(nw.Float64).alias("_y"))
+    frame = frame.with_columns(nw.col("_y").shift(1).over(*keys).alias("_before"),
                                *(nw.col(c).shift(1).over(*keys).alias(f"_{k}") for k, c in enumerate(columns)))
     if call.history is not None:
         last = _last_known(frame, keys, call)
