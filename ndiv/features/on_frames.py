@@ -16,11 +16,12 @@ from ndiv.data.ahead import future_times
 from ndiv.data.checks import refuse_duplicates
 from ndiv.data.frames import ids_of, read_frame
 from ndiv.data.frequency import Frequency, infer_freq
+from ndiv.data.inputs import long_frame
 from ndiv.data.output import to_frame
 from ndiv.data.tables import Table, read_times, with_index
 from ndiv.errors import DataError, EmptyDataError, FeatureError
 
-from .base import Feature, KnownFeature, Panel
+from .base import Feature, KnownFeature, Panel, whole
 from .sets import FeatureSet
 
 __all__ = ["calendar", "expanding", "fourier", "holidays", "lags", "make", "rolling", "trend"]
@@ -71,7 +72,8 @@ def holidays(df: Any, freq: Any, country: Any = None, before: int = 0, after: in
     from .days_off import Holidays
 
     if country_col is not None:
-        frame, id_col = need("narwhals").from_native(df, eager_only=True), columns.get("id_col", "unique_id")
+        df, id_col = long_frame(df, **columns), columns.get("id_col", "unique_id")
+        frame = need("narwhals").from_native(df, eager_only=True)
         for name in (country_col, id_col):
             if name not in frame.columns:
                 raise FeatureError(f"df has no column {name!r}", value=name, hint=f"Columns: {', '.join(frame.columns)}.")
@@ -117,7 +119,7 @@ def make(df: Any, freq: Any, features: Any, h: int = 0, *, id_col: str = "unique
     """``df`` with the columns of some features; with ``h`` > 0 also the frame of the next ``h`` times of each series, with the
     columns that are known there.
 
-    df        pandas or polars, or a dict of columns; rows in any order
+    df        pandas or polars, rows in any order; or what else `NeuralForecast.fit` takes: a path, a dict of columns, arrays
     freq      as of `NeuralForecast`, or None to infer it
     features  as of `NeuralForecast`: a feature, a list, text such as "calendar:hour"
 
@@ -128,9 +130,10 @@ def make(df: Any, freq: Any, features: Any, h: int = 0, *, id_col: str = "unique
     >>> past.columns.tolist(), future["y_lag2"].tolist()
     (['ds', 'y', 'y_lag1', 'y_lag2', 'trend'], [2.0, 4.0])
     """
-    if isinstance(df, dict):
-        df = need("pandas").DataFrame(df)
+    if h != 0:
+        whole("make", "h", h)
     names = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+    df = long_frame(df, **names)
     if freq is None:
         freq = inferred(df, **names)
     made = FeatureSet(features, freq)

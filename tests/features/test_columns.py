@@ -3,6 +3,7 @@ and what is said when an argument makes no sense."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,14 @@ def test_pandas_and_polars_give_the_same_numbers_in_the_order_of_the_rows() -> N
     sorted_ = make(df.sort_values(["unique_id", "ds"]), "h", ALL)
     assert one.sort_values(["unique_id", "ds"]).equals(sorted_)
     assert list(df.columns) == ["unique_id", "ds", "y"]
+
+
+def test_lazy_frames_and_paths(tmp_path: Path) -> None:
+    df = hourly()
+    df.to_csv(tmp_path / "h.csv", index=False)
+    want = array(make(df, "h", ["lags:1", "fourier:24"]))
+    np.testing.assert_array_equal(array(make(pl.from_pandas(df).lazy(), None, ["lags:1", "fourier:24"])), want)
+    np.testing.assert_array_equal(array(make(tmp_path / "h.csv", "h", ["lags:1", "fourier:24"])), want)
 
 
 def test_what_is_ahead_continues_what_was() -> None:
@@ -202,6 +211,9 @@ def test_configuration_comes_back() -> None:
     (lambda: make(hourly().assign(trend=1.0), "h", "trend"), FeatureError, "has a column 'trend'"),
     (lambda: make({"ds": [1, 2], "y": [1.0, 2.0]}, 1, "calendar:hour"), DataError, "need dates"),
     (lambda: make(hourly().drop(index=3), "h", "lags:1"), DataError, "gap"),
+    (lambda: make(hourly(), "h", "lags:1", h=-1), ConfigError, "h must be whole numbers of at least 1"),
+    (lambda: make(hourly().head(1), None, "lags:1"), DataError, "freq cannot be inferred"),
+    (lambda: make(hourly().rename(columns={"ds": "time"}), "h", "trend"), FeatureError, "no time column 'ds'"),
     (lambda: make(hourly(), "h", Holidays({"a": "US"})), DataError, "no country of 1 series: b"),
 ])
 def test_bad_arguments(make_it: Any, error: type[NdivError], says: str) -> None:
