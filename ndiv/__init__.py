@@ -40,7 +40,7 @@ _names("ndiv.tuning", "tune")
 _names("ndiv.advice", "advise")
 _names("ndiv.hierarchy", "aggregate reconcile")
 _MODULES = frozenset(
-    "advice auto autograd backends bench cli data ensemble errors export features forecast hierarchy interop language "
+    "advice auto autograd backends bench cli data ensemble errors explain export features forecast hierarchy interop language "
     "losses models nn optim plot program random training tuning utils verify".split())
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
