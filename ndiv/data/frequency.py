@@ -94,7 +94,10 @@ class Frequency:
                 # Only months keep month ends in utilsforecast, so quarters and years are counted in months.
                 self._offset = f"{count * _MONTHS[unit]}mo" if unit in _MONTHS else text
             return
-        if _COMPOUND.fullmatch(text) and not (self.time_zone and re.search("[dw]", text)):
+        if _COMPOUND.fullmatch(text):
+            if self.time_zone and re.search("[dw]", text):
+                raise ConfigError(f"freq {text!r} adds days of the calendar and hours of the clock, which differ where clocks "
+                                  "change", value=text, hint="Pass hours alone, such as '36h', or convert the times to UTC.")
             self.fixed = sum((int(n) * _FIXED[u] for n, u in _POLARS.findall(text)), np.timedelta64(0, "ns"))
             return
         offset = _pandas_offset(text)

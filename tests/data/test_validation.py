@@ -69,7 +69,7 @@ def test_all_is_said_at_once():
     for word in ("3 series, 43 rows", "c (3 rows)", "rows 11", "a at 2020-01-03 (row 2)", "b misses 2020-01-11", "'kind' holds no numbers",
                  "1 series are constant: c", "1 series end before", "short_series='pad'", "for 6 reasons"):
         assert word in text
-    mended = validate(bad[bad.unique_id.notna()].replace(np.inf, np.nan), "D", hist_exog=["x"],
+    mended = validate(bad[bad.unique_id.notna()].assign(y=lambda f: f.y.where(f.y != np.inf)), "D", hist_exog=["x"],
                       rules=DataRules("last", "mask", exog_nan="ffill"))
     assert mended.ok and {f.kind for f in mended.findings if f.level == "repaired"} == {"covariates", "duplicates", "gaps"}
 
