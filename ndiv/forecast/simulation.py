@@ -156,7 +156,8 @@ def _correlations(nf: NeuralForecast, model: Any, store: SeriesStore, own: Serie
     rows = (store.offsets[series] + ends)[:, None] + np.arange(model.h)
     y = np.where(own.mask[rows], own.y[rows].astype(np.float64), np.nan)
     scores = scores_of(p, values, y)
-    return [correlations(scores[series == s]) for s in range(store.n_series)]
+    begins = np.searchsorted(series, np.arange(1, store.n_series))  # they are in the order of the series
+    return [correlations(own_scores) for own_scores in np.split(scores, begins)]
 
 
 def _trajectories(store: SeriesStore, h: int) -> list[np.ndarray]:
