@@ -151,7 +151,7 @@ def test_holidays_and_days_around_them() -> None:
     assert features.holidays(hours, "h", "US")["holiday_US"].tolist() == [0, 0, 1, 1, 1, 1]  # 22:00 on the 24th comes first
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_the_past_does_not_know_the_future(data: Any) -> None:
     """Changing y after a cutoff changes no feature at or before it, whatever is missing; with a lag, none up to lag steps on."""

@@ -41,7 +41,7 @@ def test_automatic_models_search_with_features(df: pd.DataFrame) -> None:
 
 
 def test_no_futr_df_is_needed_and_own_columns_still_are(df: pd.DataFrame, wide_df: pd.DataFrame, small: Any, like: Any) -> None:
-    nf = NeuralForecast([small("NHITS"), small()], "D", features=FEATURES).fit(like(df))
+    nf = NeuralForecast([small("MLP", max_steps=2), small()], "D", features=FEATURES).fit(like(df))
     forecast = nf.predict()
     assert isinstance(forecast, type(like(df))) and len(forecast) == 8
     assert nf.predict(like(df)).equals(forecast)
@@ -62,7 +62,7 @@ def test_no_futr_df_is_needed_and_own_columns_still_are(df: pd.DataFrame, wide_d
 
 
 def test_pandas_and_polars_forecast_the_same(df: pd.DataFrame, small: Any, values: Any) -> None:
-    found = [NeuralForecast([small("NHITS")], freq, features=FEATURES).fit(frame).predict()
+    found = [NeuralForecast([small("MLP", max_steps=2)], freq, features=FEATURES).fit(frame).predict()
              for frame, freq in ((df, "D"), (pl.from_pandas(df), "1d"))]
     np.testing.assert_array_equal(*map(values, found))
 
@@ -72,19 +72,19 @@ def test_forecasts_do_not_know_what_comes_after_their_cutoff(df: pd.DataFrame, s
     changed.loc[changed.groupby("unique_id").cumcount(ascending=False) < 4, "y"] = 1e6
     found = []
     for frame in (df, changed):
-        nf = NeuralForecast([small("NHITS")], "D", features=FEATURES)
-        found.append(nf.cross_validation(frame, n_windows=2, step_size=1)["NHITS"].to_numpy().reshape(2, 2, 4)[:, 0])
+        nf = NeuralForecast([small("MLP", max_steps=2)], "D", features=FEATURES)
+        found.append(nf.cross_validation(frame, n_windows=2, step_size=1)["MLP"].to_numpy().reshape(2, 2, 4)[:, 0])
     np.testing.assert_array_equal(*found)
     assert nf.dataset is not None and nf.dataset.hist_names == HIST
 
 
 def test_saved_and_loaded(df: pd.DataFrame, small: Any, tmp_path: Path) -> None:
     features = [*FEATURES[:-1], Holidays({"a": "US", "b": "DE"}), Calendar("dayofweek", "category")]
-    nf = NeuralForecast([small("NHITS")], "D", features=features).fit(df)
+    nf = NeuralForecast([small("MLP", max_steps=2)], "D", features=features).fit(df)
     nf.save(tmp_path / "nf")
     again = NeuralForecast.load(tmp_path / "nf")
     assert again.predict().equals(nf.predict())
-    longer = pd.concat([df, nf.predict().rename(columns={"NHITS": "y"})])
+    longer = pd.concat([df, nf.predict().rename(columns={"MLP": "y"})])
     assert again.predict(longer).equals(nf.predict(longer))  # the trend goes on where training left it
     assert again.models[0].cat_exog_list == ["dayofweek"]
 

@@ -23,7 +23,7 @@ from ndiv.losses import MQLoss, QuantileLoss
 NAMES = ["standard", "robust", "robust-iqr", "minmax", "boxcox", "log1p", "diff", "diff-3"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), name=st.sampled_from(NAMES), pair=st.sampled_from([None, *TARGET_MAPS]))
 def test_inverse_undoes_transform(data: Any, name: str, pair: str | None) -> None:
     """Of what comes after a history, scaled with the statistics of the history or as the differences to it. Float32 holds scaled
@@ -53,10 +53,9 @@ def test_differences_by_hand() -> None:
     assert got.tolist() == [[9.0, 17.0, 10.0], [6.0, 6.0, 7.0], [1.0, 1.0, 2.0]]  # a missing value: 5 is the last there is
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["boxcox", "log1p", "diff-3"])
 def test_forecasts_come_back_in_the_units_of_the_data(df: pd.DataFrame, small: Any, like: Any, name: str, tmp_path: Path) -> None:
-    models = [small(), small("NHITS")]
-    nf = NeuralForecast(models, "D", name).fit(like(df), val_size=4)
+    nf = NeuralForecast([small()], "D", name).fit(like(df), val_size=4)
     forecast = nf.predict()
     level = forecast["NLinear"].to_numpy().reshape(2, 4).mean(axis=1)
     assert 8 < level[0] < 18 and 16 < level[1] < 36
@@ -78,10 +77,10 @@ def test_windows_of_a_backtest_are_scaled_as_a_history_is(df: pd.DataFrame, smal
 
 def test_target_transform(df: pd.DataFrame, small: Any, tmp_path: Path) -> None:
     pair = (lambda y: np.sqrt(y + 1.0), lambda z: np.square(z) - 1.0)
-    quantiles = small("NHITS", loss=MQLoss(level=[80]))
+    quantiles = small("NLinear", alias="quantiles", loss=MQLoss(level=[80]))
     nf = NeuralForecast([small(), quantiles], "D", "standard", target_transform=pair).fit(df)
     forecast = nf.predict()
-    assert (forecast["NHITS-lo-80"] <= forecast["NHITS-hi-80"]).all()
+    assert (forecast["quantiles-lo-80"] <= forecast["quantiles-hi-80"]).all()
     by_hand = NeuralForecast([small()], "D", "standard").fit(df.assign(y=np.sqrt(df.y + 1.0))).predict()
     np.testing.assert_allclose(forecast["NLinear"], np.square(by_hand["NLinear"]) - 1.0, rtol=1e-5)
     nf.save(tmp_path / "nf")
@@ -112,7 +111,7 @@ def test_statics_are_scaled_over_all_series(df: pd.DataFrame, small: Any, like: 
 
 @pytest.mark.parametrize("name", ["standard", "minmax", "log1p"])
 def test_features_in_units_of_the_target_are_scaled_with_it(df: pd.DataFrame, small: Any, name: str) -> None:
-    nf = NeuralForecast([small("NHITS")], "D", name, features=["lags:1,4", "rolling:3:max,std"]).fit(df)
+    nf = NeuralForecast([small("MLP")], "D", name, features=["lags:1,4", "rolling:3:max,std"]).fit(df)
     assert nf.scaler is not None and nf.dataset is not None
     store, scaled = nf.dataset, nf.scaler.transform(nf.dataset)
     row = store.offsets[1:] - 1
