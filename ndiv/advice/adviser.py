@@ -72,7 +72,8 @@ class Advice:
         why: dict[str, list[str]] = {}
         for name, reason in self.refused.items():
             why.setdefault(reason, []).append(name)
-        lines += [f"not {', '.join(names)}: {reason}" for reason, names in why.items()]
+        everyone = not self.recommended and len(why) == 1
+        lines += [f"not {'any' if everyone else ', '.join(names)}: {reason}" for reason, names in why.items()]
         if self.command:
             lines += ["", "run:", f"  {self.command}"]
         return "\n".join(lines)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import Any
 
 EXAMPLE = "ndiv tune sales.csv --model NHITS --h 12 --trials 20 --time 300 --storage study.db --out sales_model"
+
+_NUMBERS = re.compile(r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +47,11 @@ def ranges(pairs: list[str]) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for key, value in settings(pairs).items():
-        low, dots, high = value.partition("..") if isinstance(value, str) else ("", "", "")
-        if dots:
-            try:
-                ends = json.loads(low), json.loads(high)
-                whole = all(isinstance(v, int) for v in ends)
-                value = randint(ends[0], ends[1] + 1) if whole else (loguniform if ends[0] > 0 else uniform)(*ends)
-            except (ValueError, TypeError):
-                pass  # a name with two dots in it
+        ends = _NUMBERS.fullmatch(value) if isinstance(value, str) else None
+        if ends:
+            low, high = (json.loads(end) for end in ends.groups())
+            whole = isinstance(low, int) and isinstance(high, int)
+            value = randint(low, high + 1) if whole else (loguniform if low > 0 else uniform)(low, high)
         elif isinstance(value, list) and not key.endswith("_list"):
             value = choice(value)
         found[key] = value

@@ -46,7 +46,7 @@ def cv_frame(windows: int = 4, h: int = 3, seed: int = 0) -> pd.DataFrame:
 
 
 @given(st.integers(1, 12), st.integers(2, 5), st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_simplex_weights_are_optimal(n: int, m: int, seed: int) -> None:
     """No point of the simplex is better: the gradient is nowhere lower than at the members in use."""
     errors = np.random.default_rng(seed).normal(size=(n, m)) * 10.0 ** (seed % 7 - 3)

@@ -88,6 +88,7 @@ def test_ids_that_are_paths_need_no_matrix(world: dict[str, Any], like: Any) -> 
     assert [list(v) for v in tags.values()] == [list(v) for v in world["tags"].values()]
 
 
+@pytest.mark.filterwarnings("ignore:Replacing negative", "ignore:Converted matrix")  # of the libraries below
 def test_nonnegative(world: dict[str, Any]) -> None:
     df = world["df"].copy()
     df.loc[df["unique_id"] == "X/b/r", "NHITS"] = -20.0

@@ -21,7 +21,7 @@ def draws(space: Space, n: int = 20) -> list[dict]:
 
 
 @given(st.integers(1, 50), st.integers(1, 50))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_numbers_stay_inside(low: int, width: int) -> None:
     high = low + width
     for drawn in draws(Space(a=randint(low, high), b=uniform(low, high), c=loguniform(low, high), d=qloguniform(low, high),

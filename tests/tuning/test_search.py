@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import ndiv
 from ndiv.auto import AutoNLinear
+from ndiv.cli import main
 from ndiv.errors import ConfigError, FileError
 from ndiv.models import NLinear
 from ndiv.tuning import loguniform, tune
@@ -79,6 +81,7 @@ def test_refit_with_val_keeps_the_weights_that_validated_best(df: pd.DataFrame) 
     np.testing.assert_array_equal(best.predict()["AutoNLinear"], forecaster.predict()["NLinear"])
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # of NumPy, where it computes the loss that overflows
 def test_failed_trials_are_recorded_and_survived(df: pd.DataFrame) -> None:
     def config(trial: Any) -> dict[str, Any]:
         return {**BASE, "input_size": trial.suggest_categorical("input_size", [8, 500, -3]),
@@ -141,6 +144,21 @@ def test_one_line_a_trial(df: pd.DataFrame, capsys: pytest.CaptureFixture[str]) 
     lines = [x for x in capsys.readouterr().err.splitlines() if "search" in x]
     assert [x.partition(",")[0] for x in lines] == ["mine search 1/2 trials", "mine search 2/2 trials"]
     assert all("best loss" in x and x.endswith("left") for x in lines)
+
+
+def test_command(df: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    df.to_csv(tmp_path / "d.csv", index=False)
+    line = ["tune", str(tmp_path / "d.csv"), "--model", "nlinear", "--h", "4", "--trials", "1", "--set", "input_size=[8,12]",
+            "--set", "max_steps=2", "--set", "windows_batch_size=16", "--set", "scaler_type=identity"]
+    assert main([*line, "--set", "learning_rate=1e-4..0.1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    config = {"input_size": [8, 12], "max_steps": 2, "windows_batch_size": 16, "scaler_type": "identity",
+              "learning_rate": loguniform(1e-4, 0.1)}
+    ours = tune("NLinear", tmp_path / "d.csv", h=4, config={**AutoNLinear.get_default_config(h=4), **config}, n_trials=1)
+    assert (found["best_loss"], found["best_config"]) == (ours.best_loss, ours.best_config)
+    for bad, words in (("learning_rate=0.1..1e-4", "no number from 0.1"), ("rate=1..2", "unknown argument 'rate'")):
+        assert main([*line, "--set", bad]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_refused(df: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
