@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ _HINT = "Valid: a pandas alias ('h', 'D', 'W-MON', 'MS', '15min', 'B'), a polars
         "whole number for integer times."
 
 
+@lru_cache(maxsize=64)  # every forecast asks
 def _pandas_offset(alias: str) -> Any:
     """The pandas offset of an alias, or None when pandas knows no such alias."""
     to_offset = need("pandas").tseries.frequencies.to_offset

@@ -20,6 +20,10 @@ from .inputs import eager
 __all__ = ["Table", "categories_in", "few", "numbers", "read_ids", "read_times", "rows_text", "stamp", "with_index"]
 
 
+_SMALL = 4096  # rows up to which ids are looked at as Python objects
+_CLOCKS = (np.dtype("datetime64[us]"), np.dtype("datetime64[ns]"))
+
+
 class Table:
     """A frame, pandas or polars alike (through narwhals). ``what`` names it in errors, rows are counted from
     ``first_row``, which is not 0 for a later chunk of a file."""
@@ -44,16 +48,31 @@ class Table:
             raise ConfigError(f"{what} must be a pandas or polars DataFrame, got {type(df).__name__}",
                               value=type(df).__name__, hint="Convert it, for example with .to_pandas().")
         self.library = "polars" if kind.is_polars() else "pandas"
+        self._read: dict[str, Any] = {}
 
-    def need(self, name: str, role: str) -> Any:
-        """The column, or `FeatureError` (E0004) with the nearest name."""
+    def check(self, name: str, role: str) -> None:
+        """`FeatureError` (E0004) with the nearest name where there is no such column."""
         if name not in self.columns:
             hint = closest(name, self.columns, "Columns")
             near = _other_name(name, role, self.columns) if "Did you mean" not in hint else None
             if near is not None:
                 hint = f"Did you mean {near!r}? Pass {role}_col={near!r}, or rename it. {hint}"
             raise FeatureError(f"{self.what} has no {role} column {name!r}", value=name, hint=hint)
-        return self.frame[name]
+
+    def need(self, name: str, role: str) -> Any:
+        """The column, or `FeatureError` (E0004) with the nearest name."""
+        self.check(name, role)
+        found = self._read.get(name)
+        if found is None:  # looking one up takes as long as reading a hundred rows of it
+            found = self._read[name] = self.frame[name]
+        return found
+
+    def plain(self, name: str) -> np.ndarray | None:
+        """A pandas column of a NumPy type as it is, without what it takes to find out about other types; else None."""
+        if self.library != "pandas":
+            return None
+        native = self.frame.to_native()[name]
+        return native.to_numpy() if isinstance(native.dtype, np.dtype) else None
 
 
 _USUAL = {"id": ("unique_id", "id", "item_id", "series_id", "series"), "target": ("y", "value", "target", "sales"),
@@ -94,6 +113,10 @@ def rows_text(rows: np.ndarray) -> str:
 
 def numbers(table: Table, name: str, role: str) -> np.ndarray:
     """A column as float64 [T], NaN where null; text is refused."""
+    table.check(name, role)
+    raw = table.plain(name)
+    if raw is not None and raw.dtype.kind in "fiu":
+        return raw.astype(np.float64)
     column = table.need(name, role)
     dtype, nw = column.dtype, table.nw
     if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Object):
@@ -137,6 +160,10 @@ def _refuse_text(table: Table, name: str, role: str, rows: np.ndarray, dtype: An
 
 def read_times(table: Table, time_col: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The time column as datetime64[us or ns] or int64 [T], and what is needed to give it back."""
+    table.check(time_col, "time")
+    raw = table.plain(time_col)
+    if raw is not None and raw.dtype in _CLOCKS and not np.isnat(raw).any():
+        return raw.copy(), {"time_type": "datetime", "time_zone": None}
     column, nw = table.need(time_col, "time"), table.nw
     dtype = column.dtype
     null = column.is_null().to_numpy().astype(bool)
@@ -187,7 +214,11 @@ def _parse_times(table: Table, time_col: str, raw: np.ndarray) -> tuple[np.ndarr
 
 def read_ids(table: Table, id_col: str) -> tuple[np.ndarray, np.ndarray]:
     """(codes int64 [T], distinct ids in rising order [S])."""
-    column = table.frame[id_col]
+    if 0 < len(table.frame) <= _SMALL:
+        values = table.frame.to_native()[id_col].to_list()
+        if isinstance(values[0], str) and values.count(values[0]) == len(values):  # one series
+            return np.zeros(len(values), np.int64), np.array(values[:1], object)
+    column = table.need(id_col, "id")
     null = column.is_null()
     if null.any():
         rows = np.flatnonzero(null.to_numpy())

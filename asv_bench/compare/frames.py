@@ -1,0 +1,158 @@
+"""Prints what frames cost: fit and predict of a series beside neuralforecast, one more forecast of a model, many series.
+
+    python asv_bench/compare/frames.py [--peer PYTHON] [--data FOLDER] [--rows 1000] [--rounds 3] [--part fit predict many]
+
+fit      `NeuralForecast.fit` and `predict` of the last ``--rows`` rows of ETTh1's OT (0: all; a sine with noise without
+         ``--data``), NHITS(h=24, input_size=96, max_steps=100) with the defaults of each library. neuralforecast, which
+         ``--peer`` (a Python that has it) runs, draws 1024 windows a step whatever there are, and once more with as many as the
+         series has. Seconds of fit and predict without the import, and the peak memory of the whole process
+predict  milliseconds of one more forecast of a trained model: `predict()` of the series of fit, `predict(df)` of 96 rows
+many     fit (100 steps) and predict of 10,000 series of 100 points
+
+Each figure is from a process of its own with one thread, rounds are interleaved, medians are shown with the machine's load:
+quote ratios, and times only of a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+H, L, STEPS = 24, 96, 100
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NDIV_NUM_THREADS"), "1")
+
+
+def series(data: str | None, rows: int) -> Any:
+    """One hourly series as a long pandas frame."""
+    import numpy as np
+    import pandas as pd
+
+    if data is None:
+        n = rows or 17420
+        y = np.sin(np.arange(n) * np.pi / 12) + 0.2 * np.random.default_rng(0).standard_normal(n)
+        return pd.DataFrame({"unique_id": "OT", "ds": pd.date_range("2016-07-01", periods=n, freq="h"), "y": y})
+    df = pd.read_csv(Path(data) / "ETTh1.csv.gz", parse_dates=["date"])
+    return pd.DataFrame({"unique_id": "OT", "ds": df["date"], "y": df["OT"]}).tail(rows or len(df)).reset_index(drop=True)
+
+
+def fit(library: str, df: Any) -> dict[str, float]:
+    """Seconds of fit and predict."""
+    options: dict[str, Any] = {"h": H, "input_size": L, "max_steps": STEPS}
+    if library == "ndiv":
+        from ndiv import NeuralForecast
+        from ndiv.models import NHITS
+    else:
+        from neuralforecast import NeuralForecast
+        from neuralforecast.models import NHITS
+
+        options.update(enable_progress_bar=False, logger=False, enable_checkpointing=False, enable_model_summary=False)
+        if library == "peer, true count":
+            options["windows_batch_size"] = len(df) - L  # neuralforecast's windows: horizons may run past the end
+    start = time.perf_counter()
+    nf = NeuralForecast([NHITS(**options)], freq="h")
+    nf.fit(df)
+    fitted = time.perf_counter()
+    out = nf.predict()
+    assert len(out) == H and out["NHITS"].notna().all()
+    return {"fit": fitted - start, "predict": time.perf_counter() - fitted}
+
+
+def predict(df: Any, calls: int = 500) -> dict[str, float]:
+    """Milliseconds of warm forecasts: p50 and p99, and the median of the processor's time."""
+    import numpy as np
+
+    from ndiv import NeuralForecast
+    from ndiv.models import NHITS, DLinear
+
+    found = {}
+    for model in (NHITS(h=H, input_size=L, max_steps=3), DLinear(h=H, input_size=L, max_steps=3)):
+        nf = NeuralForecast([model], freq="h").fit(df, verbose=False)
+        last = df.tail(L)
+        for name, args in (("predict()", ()), ("predict(df)", (last,))):
+            for _ in range(20):
+                nf.predict(*args)
+            wall, busy = [], []
+            for _ in range(calls):
+                begin, used = time.perf_counter(), time.thread_time()
+                nf.predict(*args)
+                wall.append(time.perf_counter() - begin), busy.append(time.thread_time() - used)
+            label = f"{type(model).__name__} {name}"
+            found[f"{label} p50"], found[f"{label} p99"] = (float(v) * 1e3 for v in np.percentile(wall, [50, 99]))
+            found[f"{label} processor"], found[f"{label} least"] = statistics.median(busy) * 1e3, min(wall) * 1e3
+    return found
+
+
+def many(count: int = 10_000, rows: int = 100) -> dict[str, float]:
+    """Seconds of fit and predict of many short series."""
+    import numpy as np
+    import pandas as pd
+
+    from ndiv import NeuralForecast
+    from ndiv.models import NHITS
+
+    y = np.sin(np.arange(rows) / 3) + 0.1 * np.random.default_rng(0).standard_normal((count, rows))
+    df = pd.DataFrame({"unique_id": np.repeat([f"id{k:05d}" for k in range(count)], rows),
+                       "ds": np.tile(pd.date_range("2020-01-01", periods=rows), count), "y": y.reshape(-1)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = time.perf_counter()
+    nf = NeuralForecast([NHITS(h=12, input_size=24, max_steps=STEPS)], freq="D").fit(df, verbose=False)
+    fitted = time.perf_counter()
+    assert len(nf.predict()) == 12 * count
+    return {"fit": fitted - start, "predict": time.perf_counter() - fitted, "MiB of the frame's process": before}
+
+
+def child(part: str, library: str, data: str | None, rows: int) -> None:
+    df = None if part == "many" else series(data, rows)
+    found = fit(library, df) if part == "fit" else predict(df) if part == "predict" else many()
+    print(json.dumps({**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def run(python: str, part: str, library: str, args: argparse.Namespace) -> dict[str, float]:
+    """One process's figures."""
+    command = [python, __file__, "--child", part, library, "--rows", str(args.rows)]
+    command += ["--data", args.data] if args.data else []
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
+    if done.returncode:
+        sys.exit(f"{library} failed:\n{done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", help="a Python with neuralforecast")
+    parser.add_argument("--data", help="the folder with ETTh1.csv.gz")
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--part", nargs="+", choices=["fit", "predict", "many"], default=["fit", "predict", "many"])
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        return child(*args.child, args.data, args.rows)
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians of {args.rounds} rounds")
+    for part in args.part:
+        libraries = ["ndiv", *(["peer", "peer, true count"] if args.peer and part == "fit" else [])]
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in libraries}
+        for _ in range(args.rounds):
+            for name in libraries:
+                rounds[name].append(run(args.peer if name != "ndiv" else sys.executable, part, name, args))
+        medians = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in rounds.items()}
+        for name, figures in medians.items():
+            print(f"{part:8s} {name:17s} " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "peak")
+                  + f", peak {figures['peak']:.0f} MiB")
+        for name in libraries[1:]:
+            own, other = medians["ndiv"], medians[name]
+            faster = (other["fit"] + other["predict"]) / (own["fit"] + own["predict"])
+            print(f"{part:8s} ndiv beside {name}: {faster:.1f} times as fast, "
+                  f"{own['peak'] / other['peak']:.2f} of its peak memory")
+
+
+if __name__ == "__main__":
+    main()
