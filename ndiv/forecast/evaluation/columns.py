@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Forecast", "forecast_columns", "forecasts_of"]
+from ndiv.data._extras import need
+from ndiv.errors import DataError, FeatureError, closest
+
+__all__ = ["Forecast", "forecast_columns", "forecasts_of", "opened"]
 
 _BOUND = re.compile(r"^(?P<model>.+)-(?P<side>lo|hi)-(?P<level>[\d.]+)$")
 _QUANTILE = re.compile(r"^(?P<model>.+)_ql(?P<q>[\d.]+)$")
@@ -25,6 +28,34 @@ class Forecast:
     point: str
     levels: dict[float, tuple[str, str]] = field(default_factory=dict)
     quantiles: dict[float, str] = field(default_factory=dict)
+
+
+def opened(df: Any, what: str, names: Sequence[str]) -> Any:
+    """A frame of pandas or polars, or a dict of columns, as a narwhals frame that has the id, the time and a target of numbers.
+
+    ``names``: of these three, and perhaps more. Raises `DataError` (E0011) for what is no frame and for a target of text,
+    `FeatureError` (E0004) for a column that is missing.
+    """
+    nw = need("narwhals")
+    if isinstance(df, dict):
+        df = need("pandas").DataFrame(df)
+    try:
+        frame = nw.from_native(df.collect() if hasattr(df, "collect") else df, eager_only=True)
+    except TypeError:
+        raise DataError(f"{what} is no frame but {type(df).__name__}", value=type(df).__name__,
+                        hint="Pass a frame of pandas or polars, such as the result of cross_validation.") from None
+    for name, role in zip(names, ("id", "time", "target"), strict=False):
+        if name not in frame.columns:
+            raise FeatureError(f"{what} has no {role} column {name!r}", value=name,
+                               hint=closest(name, frame.columns, "Columns"))
+    target = names[2]
+    if not frame[target].dtype.is_numeric():
+        try:
+            return frame.with_columns(nw.col(target).cast(nw.Float64))
+        except Exception as error:  # each library has its own
+            raise DataError(f"the target {target!r} of {what} holds something other than numbers: "
+                            f"{' '.join(str(error).split())[:80]}", value=target) from None
+    return frame
 
 
 def forecast_columns(frame: Any, others: Sequence[str]) -> list[str]:

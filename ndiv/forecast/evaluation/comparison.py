@@ -18,7 +18,7 @@ import numpy as np
 from ndiv.data._extras import need
 from ndiv.errors import ConfigError, EmptyDataError, FeatureError, ShapeError, closest
 
-from .columns import forecast_columns
+from .columns import forecast_columns, opened
 
 __all__ = ["LOSSES", "Comparison", "compare", "diebold_mariano"]
 
@@ -142,11 +142,8 @@ def compare(cv: Any, metric: str | Callable[[np.ndarray, np.ndarray], np.ndarray
       good is better than bad (0.1 against 0.63...; p < 0.0001)
     """
     nw = need("narwhals")
-    frame = nw.from_native(cv, eager_only=True)
     names = (id_col, time_col, target_col, cutoff_col)
-    for name, role in zip(names[:3], ("id", "time", "target"), strict=True):
-        if name not in frame.columns:
-            raise FeatureError(f"cv has no {role} column {name!r}", value=name, hint=closest(name, frame.columns, "Columns"))
+    frame = opened(cv, "cv", names)
     points = forecast_columns(frame, names) if models is None else list(models)
     for name in [*points, *([baseline] if baseline else [])]:
         if name not in frame.columns:

@@ -16,7 +16,7 @@ import numpy as np
 from ndiv.data._extras import need
 from ndiv.errors import ConfigError, EmptyDataError, FeatureError, closest
 
-from .columns import forecast_columns
+from .columns import forecast_columns, opened
 
 __all__ = ["LEAST", "TESTS", "ResidualDiagnostics", "diagnose_residuals", "p_text"]
 
@@ -92,11 +92,8 @@ def diagnose_residuals(df: Any, models: Sequence[str] | str | None = None, *, la
     """
     need("statsmodels", extra="diagnostics")
     nw = need("narwhals")
-    frame = nw.from_native(df, eager_only=True)
     names = (id_col, time_col, target_col, cutoff_col)
-    for name, role in zip(names[:3], ("id", "time", "target"), strict=True):
-        if name not in frame.columns:
-            raise FeatureError(f"df has no {role} column {name!r}", value=name, hint=closest(name, frame.columns, "Columns"))
+    frame = opened(df, "df", names)
     points = forecast_columns(frame, names) if models is None else [models] if isinstance(models, str) else list(models)
     for name in points:
         if name not in frame.columns:

@@ -13,7 +13,7 @@ from typing import Any
 from ndiv.data._extras import need
 from ndiv.errors import ConfigError, EmptyDataError, FeatureError, closest
 
-from .columns import Forecast, forecast_columns, forecasts_of
+from .columns import Forecast, forecast_columns, forecasts_of, opened
 from .direction import directional_accuracy
 from .metrics import metric
 from .one import Call, table
@@ -88,10 +88,7 @@ def evaluate(df: Any, metrics: Sequence[str | Callable[..., Any]] | str | None =
 def _checked(df: Any, models: Sequence[str] | None, names: tuple[str, ...]) -> tuple[Any, list[str]]:
     """The frame with forecasts whose gaps are null, and the names of the point forecasts."""
     nw = need("narwhals")
-    frame = nw.from_native(df, eager_only=True)
-    for name, role in zip(names[:3], ("id", "time", "target"), strict=True):
-        if name not in frame.columns:
-            raise FeatureError(f"df has no {role} column {name!r}", value=name, hint=closest(name, frame.columns, "Columns"))
+    frame = opened(df, "df", names)
     columns = forecast_columns(frame, names) if models is None else list(models)
     for name in columns:
         if name not in frame.columns:
@@ -127,10 +124,7 @@ def _history(train_df: Any, frame: Any, names: tuple[str, ...]) -> Any:
     if train_df is None:
         return None
     nw = need("narwhals")
-    history = nw.from_native(train_df, eager_only=True)
-    for name in names[:3]:
-        if name not in history.columns:
-            raise FeatureError(f"train_df has no column {name!r}", value=name, hint=closest(name, history.columns, "Columns"))
+    history = opened(train_df, "train_df", names)
     id_col, _, target_col, _ = names
     lost = sorted(set(frame[id_col].to_list()) - set(history[id_col].to_list()))
     if lost:

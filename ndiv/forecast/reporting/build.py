@@ -17,6 +17,8 @@ from ndiv.errors import ConfigError, EmptyDataError, FileError
 
 from ..core import NeuralForecast
 from ..evaluation.backtests import Backtest
+from ..evaluation.columns import opened
+from ..reading import ColumnNames
 from .page import Page
 from .sections import Case
 
@@ -58,6 +60,9 @@ def report(nf: NeuralForecast | Backtest | None = None, cv: Any = None, path: An
                              hint="Pass a trained NeuralForecast, a Backtest, or both.")
     if nf is not None:
         nf._check_fitted()
+    if cv is not None and not isinstance(cv, Backtest):
+        columns = nf.columns if nf is not None else ColumnNames()
+        cv = opened(cv, "cv", (columns.id_col, columns.time_col, columns.target_col)).to_native()
     case = Case(nf, cv, season, max_series, target_unit)
     now = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     page = Page(title, f"{now} · ndiv {__version__}")

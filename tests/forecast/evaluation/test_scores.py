@@ -12,7 +12,7 @@ from utilsforecast import losses
 from utilsforecast.evaluation import evaluate as utils_evaluate
 
 from ndiv import evaluate
-from ndiv.errors import ConfigError, EmptyDataError, FeatureError
+from ndiv.errors import ConfigError, DataError, EmptyDataError, FeatureError
 
 
 @pytest.fixture
@@ -73,6 +73,9 @@ def test_refused(cv: pd.DataFrame, history: pd.DataFrame) -> None:
         evaluate(cv, models=["three"])
     with pytest.raises(FeatureError, match="no column of forecasts"):
         evaluate(cv[["unique_id", "ds", "y"]])
+    for wrong, text in ((None, "df is no frame but NoneType"), (cv.assign(y="x"), "holds something other than numbers")):
+        with pytest.raises(DataError, match=text):
+            evaluate(wrong)
     with pytest.raises(EmptyDataError, match="known target"):
         evaluate(cv.tail(1))
 
