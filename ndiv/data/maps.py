@@ -151,8 +151,13 @@ class TargetMap:
         return self._mapped(self.inverse, values.astype(np.float64), "inverse")
 
     def _mapped(self, function: Callable[..., Any], values: np.ndarray, what: str) -> np.ndarray:
-        with np.errstate(all="ignore"):  # what is not finite is reported by value
-            found = np.asarray(function(values), np.float64)
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is reported by value
+                found = np.asarray(function(values), np.float64)
+        except Exception as cause:  # whatever the user's function raises
+            raise ConfigError(f"target_transform: {what} failed on an array of shape {values.shape}: "
+                              f"{type(cause).__name__}: {cause}",
+                              value=values.shape, hint="Both functions must work on arrays, element by element.") from cause
         if found.shape != values.shape:
             raise ConfigError(f"target_transform: {what} gives shape {found.shape} for {values.shape}", value=found.shape,
                               hint="Both functions must work on arrays, element by element.")
