@@ -29,13 +29,17 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}-col", default=default, metavar="NAME", help=f"column of the {name} (default {default})")
 
 
+_BROKEN = {"duplicates": "rows with one id and time", "fill_gaps": "times that are left out",
+           "short_series": "series too short to train on", "exog_nan": "missing values of covariates"}
+
+
 def add_rule_options(parser: argparse.ArgumentParser) -> None:
     """--duplicates, --fill-gaps, --short-series, --exog-nan."""
     from ndiv.data.rules import CHOICES
 
     for name, choices in CHOICES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", choices=choices, default="raise",
-                            help=f"what to do with them: {', '.join(choices)} (default raise: refuse the data)")
+                            help=f"{_BROKEN[name]} (default raise: refuse the data)")
 
 
 def rules_of(args: argparse.Namespace) -> DataRules:

@@ -65,7 +65,8 @@ class DataReport:
 
     def __str__(self) -> str:
         low, median, high = self.lengths
-        lines = [f"{self.series} series, {self.rows} rows: {low} to {high} in each, median {median:g}"]
+        lines = [f"{self.rows} rows" if not self.series else
+                 f"{self.series} series, {self.rows} rows: {low} to {high} in each, median {median:g}"]
         if self.begin:
             lines.append(f"{self.begin} to {self.end}, freq {self.freq}, {self.missing} missing target values")
         for f in self.findings:
