@@ -73,7 +73,8 @@ def read_frame(df: Any, freq: Any = None, *, id_col: str = "unique_id", time_col
     table = Table(with_index(df, (id_col, time_col)))
     if not len(table.frame):
         raise EmptyDataError("df has no rows", value=0, hint="Check the filter or the file that produced it.")
-    table.check(time_col, "time"), table.check(target_col, "target")
+    for name, role in ((time_col, "time"), (target_col, "target")):
+        table.check(name, role)
     _check_listed(cat_exog, (*hist_exog, *futr_exog, *stat_exog))
     ids, codes = ids_of(table, id_col)
     times, origin = read_times(table, time_col)
