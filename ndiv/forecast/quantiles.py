@@ -25,7 +25,7 @@ from ndiv.models.base import BaseModel
 
 from .asked import Asked
 
-__all__ = ["GRID", "chosen", "interpolate", "kind", "layout", "read", "support_points"]
+__all__ = ["GRID", "chosen", "interpolate", "kind", "layout", "parameters", "read", "support_points"]
 
 # where a distribution is looked at for paths and scores
 GRID = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995)
@@ -109,6 +109,17 @@ def read(model: Any, quantiles: tuple[float, ...], store: SeriesStore, futr: np.
     return np.concatenate([values[..., :1], values[..., 1 + q:]], axis=-1), values[..., 1:1 + q]
 
 
+def parameters(model: Any, store: SeriesStore, futr: np.ndarray | None) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """(mean and parameters [S, h, O] as `read` gives them, the parameters as the loss takes them) of a distribution."""
+    loss = model.loss
+    values = np.asarray(_asking(model, None).predict_store(store, futr), np.float64)
+    count = getattr(loss, "n_outputs", len(loss.param_names))  # of a mixture, for each of its components
+    each = values[..., 1:]
+    if count < len(loss.param_names):
+        each = each.reshape(*each.shape[:-1], -1, count)
+    return values, tuple(each[..., k] for k in range(count))
+
+
 def interpolate(known: tuple[float, ...], values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
     """Quantiles between known ones [..., K] -> [..., Q]: linear in the normal score. Outside, the outermost slope goes on.
 
@@ -133,11 +144,12 @@ def interpolate(known: tuple[float, ...], values: np.ndarray, quantiles: tuple[f
 # -- models that answer other quantiles --------------------------------------------------------------------------------
 
 _KEPT = 4  # sets of quantiles whose plans are kept for a model
-_clones: weakref.WeakKeyDictionary[Any, dict[tuple[float, ...], Any]] = weakref.WeakKeyDictionary()
+_clones: weakref.WeakKeyDictionary[Any, dict[tuple[float, ...] | None, Any]] = weakref.WeakKeyDictionary()
 
 
-def _asking(model: Any, quantiles: tuple[float, ...]) -> Any:
-    """The model with a loss that gives these quantiles: the same weights, and plans of its own, which are kept."""
+def _asking(model: Any, quantiles: tuple[float, ...] | None) -> Any:
+    """The model with a loss that gives these quantiles, None: its parameters; the same weights, and plans of its own, which are
+    kept."""
     kept = _clones.setdefault(model, {})
     clone = kept.get(quantiles)
     if clone is None or clone.__dict__["_asked_of"] is not model.loss:
@@ -153,8 +165,11 @@ def _asking(model: Any, quantiles: tuple[float, ...]) -> Any:
     return clone
 
 
-def _telling(loss: Any, quantiles: tuple[float, ...]) -> Any:
+def _telling(loss: Any, quantiles: tuple[float, ...] | None) -> Any:
     told = copy.copy(loss)
+    if quantiles is None:
+        told.__dict__.update(quantiles=(), return_params=True, output_names=("", *loss.param_names))
+        return told
     if isinstance(loss, losses.IQLoss):
         told.update_quantile(quantiles)
         return told

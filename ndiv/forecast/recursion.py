@@ -3,7 +3,7 @@
 Contract: `longer` gives the columns of `quantiles.layout` for any number of steps. The first block is the model's own forecast.
 A point loss feeds its forecast back. Where the loss is probabilistic, `PATHS` paths of each series are drawn from the block's
 quantiles and fed back; the next block's distribution is the mixture of what the paths give: its mean the mean of theirs, its
-quantiles those of `PARTS` stratified values of each. So uncertainty grows as the model says, and a longer horizon changes no
+quantiles those of `PARTS` values of each. So uncertainty grows as the model says, and a longer horizon changes no
 step of a shorter one. A series has the same paths alone and among others: they follow from the model's seed, the series' id and
 the block.
 
@@ -24,11 +24,11 @@ import numpy as np
 from ndiv import random
 from ndiv.data.ahead import future_times
 from ndiv.data.store import SeriesStore
-from ndiv.losses.distributions.numeric import normal_quantile
+from ndiv.losses.distributions.numeric import normal_cdf, normal_quantile
 
 from .columns import cut
 from .copula import at_scores, scores_of
-from .quantiles import Column, kind, read, support_points
+from .quantiles import Column, kind, parameters, read, support_points
 from .simulation import inference_windows, stream_of
 
 __all__ = ["PATHS", "appended", "longer"]
@@ -99,6 +99,8 @@ class _Blocks:
     def _by_quantiles(self, store: SeriesStore, futr: np.ndarray | None, block: int,
                       paths: int) -> tuple[np.ndarray, np.ndarray]:
         """(the columns of a block, what is fed back [S * N, h]) of a model that forecasts the block at once."""
+        if block and kind(self.model) == "distribution":
+            return self._by_samples(store, futr, block, paths)
         own = tuple(dict.fromkeys((*self.asked, *(self.grid if paths > 1 else ()))))
         others, quantiles = read(self.model, own, store, futr)
         if paths == 1:
@@ -109,6 +111,21 @@ class _Blocks:
             return self._first(others, quantiles, own), values
         shape = (len(self.store.ids), paths, self.model.h, -1)
         return self._mixed(others.reshape(shape), self._stratified(grid.reshape(shape), block)), values
+
+    def _by_samples(self, store: SeriesStore, futr: np.ndarray | None, block: int,
+                    paths: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a later block of a distribution, which is quicker to draw from than to ask for quantiles: `PARTS` values
+        of each path and step. Of these the one is fed back whose rank is that of the path's normal score, itself a draw."""
+        shape = (len(self.store.ids), paths, self.model.h)
+        others, each = parameters(self.model, store, futr)
+        samples = np.empty((*shape, PARTS))
+        for k, key in enumerate(self.store.ids):
+            with random.fork(self.model.random_seed, stream_of(f"{key} block {block} mix")):
+                samples[k] = self.model.loss.sample(tuple(p[k * paths:(k + 1) * paths] for p in each), PARTS)
+        samples.sort(axis=-1)
+        rank = np.minimum((normal_cdf(self._scores(block, paths)) * PARTS).astype(np.int64), PARTS - 1)
+        values = np.take_along_axis(samples.reshape(-1, self.model.h, PARTS), rank[..., None], axis=-1)[..., 0]
+        return self._mixed(others.reshape(*shape, -1), samples), values
 
     def _by_steps(self, store: SeriesStore, futr: np.ndarray | None, block: int, paths: int) -> tuple[np.ndarray, np.ndarray]:
         """The same of a model that draws each value given those before it."""
@@ -152,6 +169,11 @@ class _Blocks:
 
     def _drawn(self, grid: np.ndarray, block: int, paths: int) -> np.ndarray:
         """Paths of a block [S * N, h], from its quantiles, [S, h, Q] of the first block and [S * N, h, Q] of later ones."""
+        grid = np.repeat(grid, paths, axis=0) if block == 0 else grid
+        return self._values(grid, self._scores(block, paths)[..., None])[..., 0]
+
+    def _scores(self, block: int, paths: int) -> np.ndarray:
+        """Normal scores of the values of each path, [S * N, h]."""
         h = self.model.h
         noise = np.stack([self._generator(block, "path", s).standard_normal((paths, h)) for s in self.store.ids])
         scores = np.empty_like(noise)
@@ -159,8 +181,7 @@ class _Blocks:
         rho = self.rho[:, None]
         for t in range(1, h):
             scores[..., t] = rho * scores[..., t - 1] + np.sqrt(1 - rho * rho) * noise[..., t]
-        grid = np.repeat(grid, paths, axis=0) if block == 0 else grid
-        return self._values(grid, scores.reshape(-1, h, 1))[..., 0]
+        return scores.reshape(-1, h)
 
     def _values(self, grid: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Values at normal scores, not beyond what the loss gives any probability."""

@@ -13,7 +13,7 @@ from ndiv import NeuralForecast
 from ndiv.data.store import SeriesStore
 from ndiv.errors import ConfigError, FeatureError
 from ndiv.forecast.recursion import appended
-from ndiv.losses import MAE, DistributionLoss, IQLoss, MQLoss
+from ndiv.losses import GMM, MAE, DistributionLoss, IQLoss, MQLoss
 
 LOSSES = {"point": MAE, "several": MQLoss, "distribution": lambda: DistributionLoss("Normal", level=[80]), "implicit": IQLoss}
 
@@ -142,3 +142,12 @@ def test_counts_stay_counts(small: Any, df: pd.DataFrame) -> None:
     bounds = nf.predict(h=6)[["NLinear-lo-80", "NLinear-hi-80"]].to_numpy()
     assert (bounds >= 0).all()
     assert np.isclose(bounds % 1, 0).mean() > 0.7  # but where a quantile of all paths lies between two of their values
+
+
+@pytest.mark.parametrize("loss", [GMM(2, weighted=True, return_params=True), DistributionLoss("Tweedie", rho=1.2)])
+def test_later_blocks_of_mixtures_and_options(loss: Any, small: Any, df: pd.DataFrame) -> None:
+    nf = NeuralForecast([small(loss=loss)], freq="D").fit(df)
+    whole = nf.predict(h=6)
+    assert nf.predict().equals(per_series(whole, 4))
+    assert np.isfinite(whole.iloc[:, 2:].to_numpy()).all()
+    assert (whole["NLinear-lo-90"] <= whole["NLinear-hi-80"]).all()
