@@ -668,6 +668,33 @@ class BaseModel(Module):
                 batch["futr_exog"][:, self.input_size:] = futr[series]
             yield series, stack_series(batch, self.n_series) if self.MULTIVARIATE else batch
 
+    # -- arrays ------------------------------------------------------------------------------------------------------
+
+    def fit_arrays(self, X: Any, y: Any, **options: Any) -> BaseModel:
+        """Train on windows at hand: X [N, L] or [N, L, n], y [N, h] or [N, h, n], NaN where missing; n targets at once are the
+        channels of a multivariate model.
+
+        ``options``: hist_exog, futr_exog, stat_exog, as in a batch; validation, (X, y); sample_weight [N]; max_steps,
+        learning_rate, freeze, reset_optimizer, on_nan and verbose as of `ndiv.NeuralForecast.fit`. Raises `ShapeError` (E0002),
+        `EmptyDataError` (E0003), `FeatureError` (E0004), `ConfigError` (E0010), `DataError` (E0011).
+
+        >>> import ndiv, numpy as np
+        >>> t = np.arange(40)[:, None] / 3 + np.arange(10) / 3
+        >>> m = ndiv.models.NLinear(h=2, input_size=8, max_steps=5).fit_arrays(np.sin(t[:, :8]), np.sin(t[:, 8:]))
+        >>> m.predict_arrays(np.sin(t[:3, :8])).shape
+        (3, 2)
+        """
+        from .arrays import fit_arrays
+
+        return fit_arrays(self, X, y, **options)
+
+    def predict_arrays(self, X: Any, **exog: Any) -> np.ndarray:
+        """Forecasts of windows X [N, L] or [N, L, n], in their units: [N, h, n * columns], or [N, h] where X is [N, L] and
+        there is one column. Covariates as of `fit_arrays`. Raises `NotFittedError` (E0001), `ShapeError` (E0002)."""
+        from .arrays import predict_arrays
+
+        return predict_arrays(self, X, **exog)
+
     # -- frames ----------------------------------------------------------------------------------------------------
 
     def fit(self, df: Any, freq: Any = None, **kwargs: Any) -> BaseModel:
