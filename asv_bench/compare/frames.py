@@ -1,11 +1,12 @@
 """Prints what frames cost: fit and predict of a series beside neuralforecast, one more forecast of a model, many series.
 
     python asv_bench/compare/frames.py [--peer PYTHON] [--data FOLDER] [--rows 1000] [--rounds 3] [--part fit predict many]
+                                       [--models NHITS]
 
 fit      `NeuralForecast.fit` and `predict` of the last ``--rows`` rows of ETTh1's OT (0: all; a sine with noise without
-         ``--data``), NHITS(h=24, input_size=96, max_steps=100) with the defaults of each library. neuralforecast, which
-         ``--peer`` (a Python that has it) runs, draws 1024 windows a step whatever there are, and once more with as many as the
-         series has. Seconds of fit and predict without the import, and the peak memory of the whole process
+         ``--data``), each of ``--models`` with h=24, input_size=96, max_steps=100 and the defaults of each library.
+         neuralforecast, which ``--peer`` (a Python that has it) runs, draws its default of windows a step whatever there are,
+         and once more as many as the series has. Seconds of the import, of fit and of predict, and the process's peak memory
 predict  milliseconds of one more forecast of a trained model: `predict()` of the series of fit, `predict(df)` of 96 rows
 many     fit (100 steps) and predict of 10,000 series of 100 points
 
@@ -43,26 +44,25 @@ def series(data: str | None, rows: int) -> Any:
     return pd.DataFrame({"unique_id": "OT", "ds": df["date"], "y": df["OT"]}).tail(rows or len(df)).reset_index(drop=True)
 
 
-def fit(library: str, df: Any) -> dict[str, float]:
-    """Seconds of fit and predict."""
+def fit(library: str, df: Any, model: str) -> dict[str, float]:
+    """Seconds of import, fit and predict."""
     options: dict[str, Any] = {"h": H, "input_size": L, "max_steps": STEPS}
+    begun = time.perf_counter()
     if library == "ndiv":
-        from ndiv import NeuralForecast
-        from ndiv.models import NHITS
+        from ndiv import NeuralForecast, models
     else:
-        from neuralforecast import NeuralForecast
-        from neuralforecast.models import NHITS
+        from neuralforecast import NeuralForecast, models
 
         options.update(enable_progress_bar=False, logger=False, enable_checkpointing=False, enable_model_summary=False)
         if library == "peer, true count":
             options["windows_batch_size"] = len(df) - L  # neuralforecast's windows: horizons may run past the end
     start = time.perf_counter()
-    nf = NeuralForecast([NHITS(**options)], freq="h")
+    nf = NeuralForecast([getattr(models, model)(**options)], freq="h")
     nf.fit(df)
     fitted = time.perf_counter()
     out = nf.predict()
-    assert len(out) == H and out["NHITS"].notna().all()
-    return {"fit": fitted - start, "predict": time.perf_counter() - fitted}
+    assert len(out) == H and out[model].notna().all()
+    return {"import": start - begun, "fit": fitted - start, "predict": time.perf_counter() - fitted}
 
 
 def predict(df: Any, calls: int = 500) -> dict[str, float]:
@@ -109,15 +109,15 @@ def many(count: int = 10_000, rows: int = 100) -> dict[str, float]:
     return {"fit": fitted - start, "predict": time.perf_counter() - fitted, "MiB of the frame's process": before}
 
 
-def child(part: str, library: str, data: str | None, rows: int) -> None:
+def child(part: str, library: str, data: str | None, rows: int, model: str) -> None:
     df = None if part == "many" else series(data, rows)
-    found = fit(library, df) if part == "fit" else predict(df) if part == "predict" else many()
+    found = fit(library, df, model) if part == "fit" else predict(df) if part == "predict" else many()
     print(json.dumps({**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
-def run(python: str, part: str, library: str, args: argparse.Namespace) -> dict[str, float]:
+def run(python: str, part: str, library: str, model: str, args: argparse.Namespace) -> dict[str, float]:
     """One process's figures."""
-    command = [python, __file__, "--child", part, library, "--rows", str(args.rows)]
+    command = [python, __file__, "--child", part, library, "--rows", str(args.rows), "--models", model]
     command += ["--data", args.data] if args.data else []
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
     if done.returncode:
@@ -132,26 +132,30 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", nargs="+", choices=["fit", "predict", "many"], default=["fit", "predict", "many"])
+    parser.add_argument("--models", nargs="+", default=["NHITS"], metavar="NAME", help="of the part fit; default: NHITS")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        return child(*args.child, args.data, args.rows)
+        return child(*args.child, args.data, args.rows, args.models[0])
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians of {args.rounds} rounds")
-    for part in args.part:
+    for part, model in [(p, m) for p in args.part for m in (args.models if p == "fit" else ["NHITS"])]:
         libraries = ["ndiv", *(["peer", "peer, true count"] if args.peer and part == "fit" else [])]
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in libraries}
         for _ in range(args.rounds):
             for name in libraries:
-                rounds[name].append(run(args.peer if name != "ndiv" else sys.executable, part, name, args))
+                rounds[name].append(run(args.peer if name != "ndiv" else sys.executable, part, name, model, args))
         medians = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in rounds.items()}
+        label = f"{part} {model}" if part == "fit" else part
         for name, figures in medians.items():
-            print(f"{part:8s} {name:17s} " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "peak")
-                  + f", peak {figures['peak']:.0f} MiB")
+            shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "peak")
+            print(f"{label:14s} {name:17s} {shown}, peak {figures['peak']:.0f} MiB", flush=True)
         for name in libraries[1:]:
             own, other = medians["ndiv"], medians[name]
+            spent = [{key: figures[key] for key in ("import", "fit", "predict")} for figures in (other, own)]
+            whole = sum(spent[0].values()) / sum(spent[1].values())
             faster = (other["fit"] + other["predict"]) / (own["fit"] + own["predict"])
-            print(f"{part:8s} ndiv beside {name}: {faster:.1f} times as fast, "
-                  f"{own['peak'] / other['peak']:.2f} of its peak memory")
+            print(f"{label:14s} ndiv beside {name}: {faster:.1f} times as fast, {whole:.1f} with the import, "
+                  f"{own['peak'] / other['peak']:.2f} of its peak memory", flush=True)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,10 @@ class StoreWriter:
         futr [n, F], stat [K]."""
         clock, values = np.asarray(times), np.asarray(y, dtype=np.float64)
         n = len(values)
+        plain = series_id.item() if isinstance(series_id, np.generic) else series_id
+        if not isinstance(plain, (str, bool, int, float)):
+            raise DataError(f"ids of type {type(plain).__name__} cannot be stored, such as {plain!r}", value=plain,
+                            hint="convert the id column to text")
         if clock.shape != (n,) or values.ndim != 1 or not n:
             raise ShapeError(f"series {series_id}: times {clock.shape} and y {values.shape} must be one shape [n], not empty",
                              value=values.shape, hint="give one time for each value")
@@ -88,7 +92,7 @@ class StoreWriter:
                 "y": np.where(mask, values, 0.0).astype(np.float32), **extra}
         for name, array in rows.items():
             self._files[name].write(np.ascontiguousarray(array).tobytes())
-        self.ids.append(series_id.item() if isinstance(series_id, np.generic) else series_id)
+        self.ids.append(plain)
         self.lengths.append(n)
 
     def close(self) -> None:

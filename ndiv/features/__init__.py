@@ -8,8 +8,9 @@ imported when they are used; importing this package imports nothing else.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndiv._lazy import lazy
 
 if TYPE_CHECKING:
     from .cycles import Fourier as Fourier
@@ -37,14 +38,4 @@ _HOME = {"Calendar": "dates", "Fourier": "cycles", "Trend": "cycles", "Lags": "h
 __all__ = ["Calendar", "Expanding", "FeatureSet", "Fourier", "Holidays", "Lags", "Rolling", "Trend", "available", "calendar",
            "expanding", "fourier", "holidays", "lags", "make", "rolling", "trend"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

@@ -6,8 +6,9 @@ pandas and polars only when a frame arrives.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndiv._lazy import lazy
 
 if TYPE_CHECKING:
     from .core import NeuralForecast as NeuralForecast
@@ -19,14 +20,4 @@ _HOME = {"Explanations": "explaining", "NeuralForecast": "core", "coverage_repor
 
 __all__ = ["Explanations", "NeuralForecast", "coverage_report", "evaluate"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

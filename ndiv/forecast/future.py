@@ -19,7 +19,7 @@ from ndiv.data.ahead import future_frame_values, future_times
 from ndiv.data.output import to_frame
 from ndiv.data.store import SeriesStore
 from ndiv.data.tables import stamp, with_index
-from ndiv.errors import FeatureError, closest
+from ndiv.errors import DataError, FeatureError, closest
 
 if TYPE_CHECKING:
     from ndiv.features import FeatureSet
@@ -64,7 +64,12 @@ def _absent(store: SeriesStore, times: np.ndarray, futr_df: Any, id_col: str, ti
         raise FeatureError(f"futr_df has no time column {time_col!r}", value=time_col,
                            hint=closest(time_col, frame.columns, "Columns"))
     if id_col in frame.columns:
-        owner = pd.Index(store.ids).get_indexer(pd.Index(frame[id_col].to_list(), dtype=store.ids.dtype))
+        given_ids = frame[id_col].to_list()
+        try:
+            owner = pd.Index(store.ids).get_indexer(pd.Index(given_ids, dtype=store.ids.dtype))
+        except (ValueError, TypeError):
+            raise DataError(f"futr_df column {id_col!r} holds ids such as {given_ids[0]!r}, df {store.ids.tolist()[0]!r}",
+                            value=given_ids[0], hint="Use the same type of ids in both.") from None
     else:
         owner = np.zeros(len(frame), np.int64)
     if times.dtype.kind == "M":

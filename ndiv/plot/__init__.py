@@ -6,8 +6,9 @@ Contract: every function returns a matplotlib ``Figure``, writes it where ``path
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndiv._lazy import lazy
 
 if TYPE_CHECKING:
     from .attributions import plot_attributions as plot_attributions
@@ -26,14 +27,4 @@ _HOME = {"check_path": "style", "plot_attributions": "attributions", "plot_cover
 __all__ = ["check_path", "plot_attributions", "plot_coverage", "plot_cross_validation", "plot_decomposition", "plot_forecast",
            "plot_learning", "plot_residuals"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

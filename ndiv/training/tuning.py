@@ -42,6 +42,10 @@ def frozen_names(models: Sequence[Any], freeze: Any) -> list[frozenset[str]]:
     if freeze is None:
         return [frozenset() for _ in models]
     patterns = check_patterns(freeze)
+    for model in models:
+        if not hasattr(model, "named_parameters"):  # an automatic model, whose model is not chosen yet
+            raise ConfigError(f"freeze={freeze!r}: {model!r} has no parameters before its first fit", value=freeze,
+                              hint="Fit it once without freeze.")
     names = [[name for name, _ in m.named_parameters()] for m in models]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for own in names for name in own):

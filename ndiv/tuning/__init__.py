@@ -5,8 +5,9 @@ Contract: importing this loads the standard library only; Optuna (extra "tune") 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndiv._lazy import lazy
 
 if TYPE_CHECKING:
     from .api import Tuned as Tuned
@@ -27,14 +28,4 @@ _HOME = {"Tuned": "api", "tune": "api", "default_space": "spaces",
 __all__ = ["Range", "Space", "Tuned", "choice", "default_space", "loguniform", "qloguniform", "quniform", "randint", "tune",
            "uniform"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

@@ -19,6 +19,7 @@ from ndiv.auto import AutoEventNHITS, AutoModel, AutoNHITS, AutoNLinear, AutoTSM
 from ndiv.errors import ArgumentError, ConfigError, NotFittedError
 from ndiv.losses import MQLoss
 from ndiv.models import list_models
+from ndiv.training.tuning import frozen_names
 from ndiv.tuning import choice
 
 QUICK = {"input_size": [8, 12], "max_steps": 2, "windows_batch_size": 16, "learning_rate": [0.001, 0.01]}
@@ -136,6 +137,8 @@ def test_refused() -> None:
             make()
     auto = AutoEventNHITS(h=4)
     assert (auto.event_list, auto.MULTIVARIATE, auto.max_events) == ([], False, 32)
+    with pytest.raises(ConfigError, match="no parameters before its first fit"):
+        frozen_names([auto], "encoder*")
     for name in ("results", "no_such_thing"):
         with pytest.raises((NotFittedError, AttributeError)):
             getattr(auto, name)

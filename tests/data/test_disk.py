@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import sys
@@ -91,6 +92,7 @@ def test_damaged_folders_are_refused(tmp_path, attack):
 @pytest.mark.parametrize(("args", "kind", "text"), [
     (("a", [0, 1], [1.0]), ShapeError, "one shape"), (("a", [0, 0], [1.0, 2.0]), DataError, "do not rise"),
     (("a", [0, 1], [1.0, np.inf]), DataError, "infinite"), (("a", [], []), ShapeError, "not empty"),
+    ((datetime.date(2020, 1, 1), [0], [1.0]), DataError, "ids of type date"),
 ])
 def test_bad_series_are_refused(tmp_path, args, kind, text):
     with StoreWriter(tmp_path) as writer:

@@ -95,6 +95,12 @@ def test_bad_future_values(change: Any, text: str, fitted: NeuralForecast, ahead
         fitted.predict(futr_df=change(ahead))
 
 
+def test_ids_of_another_type_are_named(small: Any, df: pd.DataFrame) -> None:
+    nf = NeuralForecast([small()], freq="D").fit(df.assign(unique_id=df.unique_id.map({"a": 1, "b": 2})))
+    with pytest.raises(DataError, match="ids such as 'a', df 1"):
+        nf.get_missing_future(df[["unique_id", "ds"]])
+
+
 def test_static_covariates(small: Any, df: pd.DataFrame, like: Any) -> None:
     static = pd.DataFrame({"unique_id": ["b", "a"], "size": [3.0, 1.0]})
     nf = NeuralForecast([small("MLP", stat_exog_list=["size"])], freq="D").fit(like(df), like(static))

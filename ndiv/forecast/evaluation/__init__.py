@@ -6,8 +6,9 @@ first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndiv._lazy import lazy
 
 if TYPE_CHECKING:
     from .backtests import Backtest as Backtest
@@ -29,14 +30,4 @@ _HOME = {name: module for module, names in {
 __all__ = ["METRICS", "Backtest", "Comparison", "ResidualDiagnostics", "backtest", "compare", "diagnose_residuals",
            "diebold_mariano", "evaluate", "forecast_columns"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)
