@@ -101,13 +101,14 @@ class Score:
     windows: int
 
 
-def score(forecast: Forecast, data: Panel, part: str, input_size: int, h: int) -> Score:
-    """The errors of a forecast on every window of a part, each element counted once.
+def score(forecast: Forecast, data: Panel, part: str, input_size: int, h: int, every: int = 1) -> Score:
+    """The errors of a forecast on every window of a part (each ``every``-th of a block of 256), each element counted once.
 
     Raises `ConfigError` (E0010) when the forecast has the wrong shape.
     """
     squared, absolute, count, windows = [], [], 0, 0
-    for inputs, targets in data.windows(part, input_size, h):
+    for block in data.windows(part, input_size, h):
+        inputs, targets = (values[::every] for values in block)
         guess = forecast(inputs)
         if guess.shape != targets.shape:
             raise ConfigError(f"the forecast has shape {guess.shape}, the targets {targets.shape}", value=guess.shape)

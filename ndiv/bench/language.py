@@ -68,15 +68,9 @@ def language(args: argparse.Namespace) -> None:
     print("| forecast | MSE | MAE | windows | steps | minutes of training |\n|" + "---|" * 6, flush=True)
 
     def row(name: str, forecast: Any, seconds: float) -> None:
-        squared = absolute = count = windows = 0.0
-        for x, y in data.windows("test", args.input_size, args.h):
-            x, y = x[::args.every], y[::args.every]
-            error = forecast(x) - y
-            squared, absolute = squared + float((error * error).sum()), absolute + float(np.abs(error).sum())
-            count, windows = count + error.size, windows + len(error)
+        found = etth.score(forecast, data, "test", args.input_size, args.h, args.every)
         steps = args.steps if seconds else 0
-        print(f"| {name} | {squared / count:.4f} | {absolute / count:.4f} | {windows:.0f} | {steps} | {seconds / 60:.1f} |",
-              flush=True)
+        print(f"| {name} | {found.mse:.4f} | {found.mae:.4f} | {found.windows} | {steps} | {seconds / 60:.1f} |", flush=True)
 
     row("repeat last", lambda x: np.repeat(x[:, -1:], args.h, axis=1), 0.0)
     for name, options in (("TimeLLM without a language model", {"llm": None, "d_llm": width}),

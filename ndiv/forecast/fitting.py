@@ -14,7 +14,7 @@ from ndiv.errors import ConfigError
 from ndiv.training.history import history_frame
 from ndiv.training.tuning import frozen_names
 
-from .columns import exog_names, head, output_columns, view
+from .columns import exog_names, head, model_names, output_columns, view
 from .events import with_events
 from .reading import ColumnNames, check_rule, read_store
 from .scaling import LocalScaler
@@ -77,7 +77,7 @@ def train(nf: NeuralForecast, store: SeriesStore, val_size: int, rules: DataRule
 
 def history(nf: NeuralForecast) -> Any:
     """The course of training of all models, one row a check; see `NeuralForecast.history_`."""
-    names = [out[0].removesuffix(m.output_names[0]) for m, out in zip(nf.models, output_columns(nf.models), strict=True)]
-    records = [{"model": name, **record} for name, m in zip(names, nf.models, strict=True) for record in m.history]
+    named = zip(model_names(nf.models), nf.models, strict=True)
+    records = [{"model": name, **record} for name, m in named for record in m.history]
     origin = {} if nf.dataset is None else nf.dataset.origin
     return history_frame(records, origin.get("library", "pandas"), first=("model",))

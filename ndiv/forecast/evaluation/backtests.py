@@ -19,7 +19,7 @@ from ndiv.data.frames import to_frame
 from ndiv.errors import ConfigError
 
 from ..backtest import plan
-from ..columns import output_columns
+from ..columns import model_names, output_columns
 from ..core import NeuralForecast
 from ..reading import ColumnNames, as_frame
 from .baselines import naive, season_of, seasonal_naive
@@ -166,16 +166,15 @@ def _points(frame: Any, columns: ColumnNames) -> list[str]:
 def _forecasts(nf: NeuralForecast, df: Any, given: dict[str, Any], columns: ColumnNames) -> tuple[Any, dict[str, float]]:
     """The forecasts of all models side by side, and the seconds of each; ``nf`` is left as its own cross_validation would."""
     nw = need("narwhals")
-    groups = output_columns(nf.models, (columns.id_col, columns.time_col, columns.target_col, "cutoff"))
+    output_columns(nf.models, (columns.id_col, columns.time_col, columns.target_col, "cutoff"))
     whole, seconds = None, {}
-    for model, names in zip(nf.models, groups, strict=True):
+    for model, together in zip(nf.models, model_names(nf.models), strict=True):
         one = copy.copy(nf)
         one.models = [model]
         begun = time.perf_counter()
         part = nw.from_native(one.cross_validation(df, **given), eager_only=True)
         spent = time.perf_counter() - begun
-        alone = output_columns([model])[0][0].removesuffix(model.output_names[0])
-        together = names[0].removesuffix(model.output_names[0])
+        (alone,) = model_names([model])
         keys = [columns.id_col, columns.time_col, "cutoff", columns.target_col]
         part = part.rename({c: together + c[len(alone):] for c in part.columns if c not in keys})
         for point in _points(part.to_native(), columns):

@@ -16,7 +16,7 @@ from ndiv.data.frames import to_frame
 from ndiv.data.store import SeriesStore
 from ndiv.errors import MissingExtraError, NdivError
 
-from ..columns import output_columns
+from ..columns import model_names
 from ..core import NeuralForecast
 from ..evaluation.backtests import BASELINES, Backtest
 from ..evaluation.baselines import season_of
@@ -93,8 +93,7 @@ class Case:
         if source is None:
             return
         page.section("Models")
-        names = [group[0].removesuffix(m.output_names[0])
-                 for m, group in zip(source.models, output_columns(source.models), strict=True)]
+        names = model_names(source.models)
         seconds = self.backtest.seconds if self.backtest is not None else {}
         header = ["name", "model", "weights", "input", "loss", "scaler", "steps", "learning rate"]
         rows = model_rows(source.models, names, seconds)
