@@ -24,8 +24,10 @@ class ProgramError(FileError):
     """A program breaks its own rules (E0006): a broken file, or a defect of a pass."""
 
 
-def check_program(program: Program) -> Program:
-    """The program itself, when it is well formed."""
+def check_program(program: Program, known: set[Eqn] | None = None) -> Program:
+    """The program itself, when it is well formed. Equations in ``known`` were held against their rules before; those of this
+    program join them: equations do not change, and most outlive a pass."""
+    known = set() if known is None else known
     defined: set[Value] = set()
     names: set[str] = set()
 
@@ -45,7 +47,9 @@ def check_program(program: Program) -> Program:
             if v not in defined:
                 raise ProgramError(f"{program.name}: {e!r} reads %{v.name} before it is defined", value=v.name,
                                    hint="report this")
-        _check_eqn(program, e)
+        if e not in known:
+            _check_eqn(program, e)
+            known.add(e)
         for v in e.outputs:
             define(v)
     for v in program.results():

@@ -113,6 +113,19 @@ def test_the_checker_finds_every_defect():
             check_program(program)
 
 
+def test_known_equations_are_not_checked_again_and_new_ones_are():
+    x, y = value("x"), value("y")
+    exp, known = Eqn("exp", [x], {}, [y]), set()
+    check_program(Program("p", [x], eqns=[exp], outputs=[y]), known)
+    assert known == {exp}
+    broken = Eqn("exp", [y], {}, [value("z", (3,))])
+    with pytest.raises(ProgramError, match="other shapes"):
+        check_program(Program("p", [x], eqns=[exp, broken]), known)
+    with pytest.raises(ProgramError, match="before it is defined"):
+        check_program(Program("p", [], eqns=[exp]), known)
+    assert known == {exp}
+
+
 def test_two_names_for_one_value_are_caught():
     with pytest.raises(ProgramError, match="twice"):
         check_program(Program("p", [value("x"), value("x")]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small import LIGHT, sampled
 
 from ndiv.models import get_model, list_models
-from ndiv.program.memory import ALIGN, Buffer, place
+from ndiv.program.memory import ALIGN, Buffer, _greedy, aligned, place
 from ndiv.program.show import View
 
 SIZES = st.integers(0, 5000)
@@ -41,6 +41,34 @@ def test_nothing_overlaps_and_the_bound_is_a_bound(given_buffers):
 @given(buffers())
 def test_the_same_buffers_always_lie_in_the_same_places(given_buffers):
     assert place(given_buffers) == place(given_buffers)
+
+
+def by_definition(order):
+    """Offsets of buffers placed one after another: the smallest gap among those alive with it that holds it, or the end."""
+    offsets = []
+    for k, b in enumerate(order):
+        beside = sorted((at, at + aligned(o.size)) for o, at in zip(order[:k], offsets, strict=True)
+                        if o.first <= b.last and b.first <= o.last)
+        ends = [max([0, *(end for _, end in beside[:n])]) for n in range(len(beside) + 1)]
+        gaps = [(at - ends[n], n) for n, (at, _) in enumerate(beside) if at - ends[n] >= aligned(b.size)]
+        offsets.append(ends[min(gaps)[1]] if gaps else ends[-1])
+    return offsets
+
+
+@settings(max_examples=100, deadline=None)
+@given(buffers(), st.randoms(use_true_random=False))
+def test_placing_in_an_order_and_in_one_that_begins_alike(given_buffers, draw):
+    n = len(given_buffers)
+    sizes = [aligned(b.size) for b in given_buffers]
+    near = [[j for j, o in enumerate(given_buffers) if j != i and o.first <= b.last and b.first <= o.last]
+            for i, b in enumerate(given_buffers)]
+    order, starts, since = draw.sample(range(n), n), [-1] * n, 0
+    for _ in range(3 if n else 0):
+        size = _greedy(order, sizes, near, starts, since)
+        wanted = by_definition([given_buffers[i] for i in order])
+        assert [starts[i] for i in order] == wanted and size == max(at + sizes[i] for i, at in zip(order, wanted, strict=True))
+        since = draw.randrange(n)
+        order = [*order[:since], *draw.sample(order[since:], n - since)]
 
 
 def test_members_share_the_place_of_their_leader():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..checker import check_program
-from ..ir import Program
+from ..ir import Eqn, Program
 from .cse import cse
 from .dce import dce
 from .epilogue import epilogues
@@ -31,6 +31,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 
 def run_passes(program: Program, passes: Iterable[str] | None = None) -> Program:
     """The program after the named passes (default: all, in the order of `PASSES`)."""
+    known: set[Eqn] = set()
     for name in PASSES if passes is None else passes:
-        program = check_program(PASSES[name](program))
+        program = check_program(PASSES[name](program), known)
     return program
