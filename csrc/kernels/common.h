@@ -32,8 +32,10 @@ static int32_t check_extent(int64_t rows, int64_t cols) {
 #endif
 #if defined(__clang__) || defined(__GNUC__)
 #define ND_PREFETCH(p) __builtin_prefetch(p) /* any address will do */
+#define ND_PREFETCH_NEAR(p) __builtin_prefetch((p), 0, 2) /* into the second cache */
 #else
 #define ND_PREFETCH(p) ((void)(p))
+#define ND_PREFETCH_NEAR(p) ((void)(p))
 #endif
 
 typedef struct {

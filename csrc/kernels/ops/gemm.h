@@ -18,6 +18,7 @@
 #include "gemm_epilogue.h"
 #include "gemm_plan.h"
 #include "gemm_bias.h"
+#include "gemm_ahead.h"
 
 typedef struct {
     const nd_call *call;
@@ -27,6 +28,7 @@ typedef struct {
     int64_t tiles_m, tiles_n, tasks;
     gemm_finish finish; /* of the whole output of item 0 */
     int plain;          /* the accumulators are the output */
+    int far;            /* lines are asked for ahead */
     int direct;         /* items of one tile, with R read as it is */
 } gemm_job;
 
@@ -36,17 +38,6 @@ typedef struct {
     const float *v;
     int64_t tile;
 } gemm_worker;
-
-/* One tile: rows and cols of R V from i0 and j0 on. */
-typedef struct {
-    const float *r, *v;
-    const float *constant; /* packed V of this item, or NULL */
-    int64_t rows, cols, j0, tj;
-    float *acc;
-    int64_t acc_ld;        /* 0: a micro-tile (straight) or a panel (turned) at a time */
-    gemm_finish finish;
-    int turned, plain;
-} gemm_part;
 
 /* Where batch item `item` of an operand starts. */
 static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
@@ -61,6 +52,7 @@ static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
 /* One micro-tile at row i of the block at `row`, column j; acc: where the accumulators of the panel start. */
 ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *const *kernel, float *acc, int64_t row,
                           int64_t i, int mr, int64_t j, int64_t width, int first, int last) {
+    if (part->far && last && !part->turned) finish_ask(&part->finish, row + i, j, mr, width);
     t->c = part->plain ? part->finish.out + (row + i) * t->c_ld + j
                        : acc + (part->acc_ld || part->turned ? i * t->c_ld : 0);
     t->start = first ? 0 : t->c;
@@ -80,7 +72,7 @@ ND_INLINE int gemm_height(int64_t left, int nv) {
 /* One block of k over rows row .. row + rows of a tile. For a long k panels of V are outside, so that one stays in the
    nearest cache; for a short one groups of rows, so that the output is written along its lines. */
 static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t rows, int64_t panel, int first,
-                       int last) {
+                       int last, gemm_ahead *ahead) {
     const float *r = t.a, *v = t.b;
     const int unit_rows = t.ar == 1, by_rows = t.k <= GEMM_K_SHORT && !part->turned;
     const int64_t high = by_rows ? GEMM_MR_1 : rows;
@@ -98,6 +90,8 @@ static void gemm_sweep(gemm_tile t, const gemm_part *part, int64_t row, int64_t 
             for (int64_t i = i0; i < i1; i += mr) {
                 mr = gemm_height(i1 - i, nv);
                 t.a = r + i / GEMM_GROUP * t.ag;
+                gemm_ask(&ahead[0]);
+                gemm_ask(&ahead[1]);
                 gemm_micro(&t, part, kernel, acc, row, i, mr, j, width, first, last);
             }
             if (!last || !part->turned) continue;
@@ -135,7 +129,9 @@ static void gemm_blocks(const int64_t *g, const gemm_part *part, gemm_worker *wo
                 t.ar = 1;
                 t.ak = GEMM_GROUP;
             }
-            gemm_sweep(t, part, i, rows, panel, p == 0, p + kc >= k);
+            gemm_ahead ahead[2] = {{0}};
+            if (part->far) gemm_next(g, part, p, kc, i, rows, ahead);
+            gemm_sweep(t, part, i, rows, panel, p == 0, p + kc >= k, ahead);
         }
         p += kc;
     } while (p < k);
@@ -185,7 +181,8 @@ static void gemm_run_tile(const gemm_job *job, int64_t item, int64_t ti, int64_t
     gemm_part part = {.rows = g[G_ROWS] - i0 < g[G_MT] ? g[G_ROWS] - i0 : g[G_MT],
                       .cols = g[G_COLS] - j0 < g[G_NT] ? g[G_COLS] - j0 : g[G_NT],
                       .j0 = j0, .tj = tj, .acc = (float *)(worker->scratch + g[G_ACC_AT]),
-                      .acc_ld = g[G_KC] < g[G_K] ? g[G_NT] : 0, .turned = turned && !g[G_SINGLE], .plain = job->plain};
+                      .acc_ld = g[G_KC] < g[G_K] ? g[G_NT] : 0, .turned = turned && !g[G_SINGLE], .plain = job->plain,
+                      .far = job->far, .more = g[G_ROWS] - i0 - g[G_MT]};
     part.r = (const float *)job->data[r] + gemm_offset(c->view[r], g[G_AXES], item) + i0 * g[G_RM];
     part.v = (const float *)job->data[v] + gemm_offset(c->view[v], g[G_AXES], item) + j0 * g[G_VN];
     if (g[G_PERSIST]) part.constant = job->persist + (g[G_COPIES] > 1 ? item * round_up(n, GEMM_NR) * g[G_K] : 0);
@@ -203,6 +200,7 @@ static void gemm_items(const gemm_job *job, int64_t item, int64_t count, float *
     const float *a = job->data[0], *b = g[G_PERSIST] ? job->persist : job->data[1];
     gemm_part part = {.rows = g[G_ROWS], .cols = n, .finish = job->finish, .plain = 1};
     gemm_tile t = {.ag = GEMM_GROUP * g[G_RM], .ar = g[G_RM], .ak = g[G_RK], .bk = panels ? GEMM_NR : g[G_VK], .k = g[G_K]};
+    gemm_ahead nothing[2] = {{0}};
     part.finish.out += item * part.rows * n;
     for (const int64_t end = item + count; item < end; item++, part.finish.out += part.rows * n) {
         t.a = a + gemm_offset(c->view[0], g[G_AXES], item);
@@ -211,7 +209,7 @@ static void gemm_items(const gemm_job *job, int64_t item, int64_t count, float *
             gemm_pack_b(t.k, n, t.b, g[G_VK], g[G_VN], packed);
             t.b = packed;
         }
-        gemm_sweep(t, &part, 0, part.rows, panels ? t.k * GEMM_NR : GEMM_NR, 1, 1);
+        gemm_sweep(t, &part, 0, part.rows, panels ? t.k * GEMM_NR : GEMM_NR, 1, 1, nothing);
     }
 }
 
@@ -247,6 +245,7 @@ static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, c
     job.plain = finish_nothing(&job.finish) && !(g[G_TURNED] && !g[G_SINGLE]);
     job.direct = job.plain && !g[G_TURNED] && !g[G_SINGLE] && !g[G_PACK_R] && g[G_KC] >= g[G_K] &&
                  job.tiles_m * job.tiles_n == 1 && g[G_ROWS] <= GEMM_MC;
+    job.far = gemm_far(g);
     const double work = (double)g[G_ITEMS] * (double)g[G_ROWS] * (double)g[G_COLS] * (double)(g[G_K] + 8);
     if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < 4 * c->threads ? total : 4 * c->threads;
     if (job.tasks == 1) gemm_task(&job, 0, 0);

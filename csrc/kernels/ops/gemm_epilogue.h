@@ -20,6 +20,18 @@ static gemm_finish finish_at(const gemm_finish *f, int64_t row, int64_t col, int
     return g;
 }
 
+/* Asks for the lines of a micro-tile that the epilogue reads and writes, before the tile is worked out. */
+static inline void finish_ask(const gemm_finish *f, int64_t row, int64_t col, int rows, int64_t width) {
+    for (int i = 0; i < rows; i++) {
+        const int64_t at = (row + i) * f->ld + col;
+        for (int64_t j = 0; j < width; j += 16) {
+            ND_PREFETCH(f->out + at + j);
+            if (f->addend) ND_PREFETCH(f->addend + at + j);
+            if (f->pre) ND_PREFETCH(f->pre + at + j);
+        }
+    }
+}
+
 /* Whether the accumulators are the output. */
 static int finish_nothing(const gemm_finish *f) {
     return f->alpha == 1.0f && f->act == ND_ACT_IDENTITY && !f->bias && !f->one_bias && !f->addend && !f->pre;
@@ -34,8 +46,31 @@ static inline vf finish_z(const gemm_finish *f, vf z, int64_t at, int64_t col, i
     return z;
 }
 
+/* Whole vectors, a column of them at a time. */
+#define GEMM_FINISH_WHOLE(name)                                                                                    \
+    static void finish_whole_##name(const gemm_finish *f, int64_t rows, int64_t cols, const float *acc,            \
+                                    int64_t acc_ld) {                                                              \
+        for (int64_t j = 0; j < cols; j += ND_W) {                                                                 \
+            const vf bias = f->bias ? vf_load(f->bias + j) : vf_set1(0.0f);                                        \
+            const float *from = acc + j;                                                                           \
+            int64_t at = j;                                                                                        \
+            for (int64_t i = 0; i < rows; i++, at += f->ld, from += acc_ld) {                                      \
+                vf z = vf_load(from);                                                                              \
+                if (f->addend) z = vf_add(z, vf_load(f->addend + at));                                             \
+                if (f->bias) z = vf_add(z, bias);                                                                  \
+                if (f->pre) vf_store(f->pre + at, z);                                                              \
+                vf_store(f->out + at, act_##name(z));                                                              \
+            }                                                                                                      \
+        }                                                                                                          \
+    }
+ND_ACTS(GEMM_FINISH_WHOLE)
+
 #define GEMM_FINISH(name)                                                                                          \
     static void finish_##name(const gemm_finish *f, int64_t rows, int64_t cols, const float *acc, int64_t acc_ld) { \
+        if (cols % ND_W == 0 && f->alpha == 1.0f && !f->one_bias) {                                                \
+            finish_whole_##name(f, rows, cols, acc, acc_ld);                                                       \
+            return;                                                                                                \
+        }                                                                                                          \
         for (int64_t i = 0; i < rows; i++)                                                                         \
             for (int64_t j = 0; j < cols; j += ND_W) {                                                             \
                 const int left = cols - j < ND_W ? (int)(cols - j) : ND_W;                                         \

@@ -8,6 +8,8 @@
 enum {
     GEMM_K_WHOLE = 512,        /* longer k goes in blocks of GEMM_KC */
     GEMM_KC = 384,
+    GEMM_KC_PASSING = 128,     /* or of these, where long factors pass by an output of little, so that what comes next */
+    GEMM_LITTLE = 32768,       /* fits beside what is worked on; elements of such an output */
     GEMM_K_SHORT = 8,          /* k up to which the output is written row by row */
     GEMM_DIRECT = 16384,       /* elements, and stride of k, up to which V with adjacent columns is not packed */
     GEMM_DIRECT_STRIDE = 256,
@@ -19,6 +21,9 @@ enum {
     GEMM_SINGLE_NT = 256,      /* columns of a tile of one row, */
     GEMM_SINGLE_MOST = 4096,   /* with one thread */
     GEMM_WORK = 500000,        /* multiply-adds below which nothing is split over threads */
+    GEMM_NEAR = 1 << 18,       /* elements of R and the output that stay near: lines of more are asked for ahead */
+    GEMM_FAR_K = 32,           /* k from which on a tile is long enough for that */
+    GEMM_LINE = 64,            /* bytes of a line */
     GEMM_MOST_WORKERS = 1024,
 };
 #define GEMM_MOST ((int64_t)1 << 40)        /* largest dim */
@@ -139,11 +144,23 @@ static void gemm_turn(nd_call *c) {
     exchange(&g[G_RK], &g[G_VK]);
 }
 
+/* Whether what is read and written comes from a far cache, and there is work behind which to wait for it. */
+static int gemm_far(const int64_t *g) {
+    const double each = (double)g[G_ROWS] * ((double)g[G_K] + (double)g[G_COLS]);
+    return g[G_K] >= GEMM_FAR_K && (double)g[G_ITEMS] * each > GEMM_NEAR;
+}
+
+/* Whether long factors pass by an output that stays near: the gradient of a weight. */
+static int gemm_passing(const int64_t *g) {
+    return gemm_far(g) && g[G_RM] == 1 && g[G_VN] == 1 && g[G_K] > GEMM_K_WHOLE && g[G_ROWS] * g[G_COLS] <= GEMM_LITTLE;
+}
+
 /* Tiles of the output and blocks of k. */
 static void gemm_tiles(nd_call *c) {
     int64_t *g = c->k;
     const int64_t rows = g[G_ROWS], cols = g[G_COLS], k = g[G_K];
     int64_t most_rows = GEMM_MT, most_cols = GEMM_NT;
+    const int passing = gemm_passing(g); /* by tiles of columns V is packed once, not by each worker */
     g[G_SINGLE] = rows == 1;
     g[G_LANES] = g[G_SINGLE] && !g[G_TURNED] && !(c->view[1]->flags & ND_CONSTANT) && g[G_RK] == 1 && g[G_VK] == 1 &&
                  g[G_VN] != 1 && k >= ROW_LANES;
@@ -155,11 +172,12 @@ static void gemm_tiles(nd_call *c) {
     const int often = cols > 4 * GEMM_NR || (cols > 2 * GEMM_NR && g[G_RK] >= GEMM_FAR);
     const int reused = often && rows > 4 * GEMM_MR && (g[G_RM] != 1 || ND_W < 16);
     g[G_PACK_R] = !g[G_SINGLE] && (reused || (g[G_RK] != 1 && g[G_RM] != 1));
-    g[G_KC] = k <= GEMM_K_WHOLE || (g[G_SINGLE] && !g[G_PACK_V]) ? k : gemm_even(k, GEMM_KC, 16);
+    const int64_t block = passing ? GEMM_KC_PASSING : GEMM_KC;
+    g[G_KC] = k <= GEMM_K_WHOLE || (g[G_SINGLE] && !g[G_PACK_V]) ? k : gemm_even(k, block, 16);
     if (k == 0) g[G_KC] = 1; /* loops step by it */
     if (g[G_SINGLE]) most_cols = c->threads > 1 ? GEMM_SINGLE_NT : GEMM_SINGLE_MOST;
     if (c->threads > 1 && g[G_ITEMS] < 2 * c->threads) { /* a tile for each */
-        int64_t *most = cols > rows ? &most_cols : &most_rows;
+        int64_t *most = cols > rows || (passing && cols >= c->threads * GEMM_NR) ? &most_cols : &most_rows;
         const int64_t share = most == &most_cols ? gemm_share(cols, c->threads, GEMM_NR)
                                                  : gemm_share(rows, c->threads, GEMM_MR);
         if (share < *most) *most = share;

@@ -192,6 +192,27 @@ def test_threads_change_no_bit(shape, layouts):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("shape", [(130, 70, 2100), (90, 128, 3000), (4000, 75, 40), (4000, 64, 32)], ids=str)
+@pytest.mark.parametrize("layouts", [("rows", "rows"), ("rows", "cols"), ("cols", "rows"), ("cols", "cols")], ids="-".join)
+def test_factors_from_far_caches(shape, layouts):
+    """What is asked for ahead, the shorter blocks of k of a weight's gradient and its tiles of columns change no bit."""
+    m, n, k = shape
+    a, b = matrix(m, k, layouts[0]), matrix(k, n, layouts[1], 1)
+    bias, addend, plain = normal((n,), 2), normal((m, n), 3), chain(a, b)
+    lib = native._need()
+    before = lib.nd_threads()
+    try:
+        for threads in (1, 2, 3):
+            lib.nd_set_threads(threads)
+            assert bits(gemm(a, b, pre=False)) == bits(plain)
+            out, pre = gemm(a, b, bias, addend, "relu")
+            assert bits(pre) == bits((plain + addend) + bias) and bits(out) == bits(np.maximum(pre, 0))
+            both = gemm(np.stack([a, -a]), np.stack([b, b]), pre=False)
+            assert bits(both) == bits(np.stack([plain, gemm(-a, b, pre=False)]))
+    finally:
+        lib.nd_set_threads(before)
+
+
 def test_rows_of_a_batch_are_folded_into_one_product():
     a, w = normal((4, 5, 6, 20)), normal((30, 20), 1)
     b = np.broadcast_to(w.T, (4, 5, 20, 30))
