@@ -1,7 +1,7 @@
 """Prints what frames cost: fit and predict of a series beside neuralforecast, one more forecast of a model, many series.
 
     python asv_bench/compare/frames.py [--peer PYTHON] [--data FOLDER] [--rows 1000] [--rounds 3] [--part fit predict many]
-                                       [--models NHITS]
+                                       [--models NHITS] [--pyarrow]
 
 fit      `NeuralForecast.fit` and `predict` of the last ``--rows`` rows of ETTh1's OT (0: all; a sine with noise without
          ``--data``), each of ``--models`` with h=24, input_size=96, max_steps=100 and the defaults of each library.
@@ -11,7 +11,10 @@ predict  milliseconds of one more forecast of a trained model: `predict()` of th
 many     fit (100 steps) and predict of 10,000 series of 100 points
 
 Each figure is from a process of its own with one thread, rounds are interleaved, medians are shown with the machine's load:
-quote ratios, and times only of a machine that does nothing else.
+quote ratios, and times only of a machine that does nothing else. One process of each comes before those that count, so that
+all find their byte code compiled, as an installation leaves it. pandas loads pyarrow (about 45 MiB) where it is there:
+`ndiv[forecast]` does not bring it, and it is hidden from ndiv but with ``--pyarrow``; neuralforecast, through ray, does not
+import without it.
 """
 
 from __future__ import annotations
@@ -118,8 +121,9 @@ def child(part: str, library: str, data: str | None, rows: int, model: str) -> N
 def run(python: str, part: str, library: str, model: str, args: argparse.Namespace) -> dict[str, float]:
     """One process's figures."""
     command = [python, __file__, "--child", part, library, "--rows", str(args.rows), "--models", model]
-    command += ["--data", args.data] if args.data else []
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
+    command += [*(["--data", args.data] if args.data else []), *(["--pyarrow"] if args.pyarrow else [])]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, env={**environment, **ONE_THREAD})
     if done.returncode:
         sys.exit(f"{library} failed:\n{done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
@@ -133,11 +137,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", nargs="+", choices=["fit", "predict", "many"], default=["fit", "predict", "many"])
     parser.add_argument("--models", nargs="+", default=["NHITS"], metavar="NAME", help="of the part fit; default: NHITS")
+    parser.add_argument("--pyarrow", action="store_true", help="let pandas load pyarrow in ndiv's processes as well")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
+        if args.child[1] == "ndiv" and not args.pyarrow:
+            sys.modules["pyarrow"] = None  # type: ignore[assignment]  # an import that fails
         return child(*args.child, args.data, args.rows, args.models[0])
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians of {args.rounds} rounds")
+    for python, library in [(sys.executable, "ndiv"), *([(args.peer, "peer")] if args.peer else [])]:
+        run(python, "fit", library, "DLinear", args)
     for part, model in [(p, m) for p in args.part for m in (args.models if p == "fit" else ["NHITS"])]:
         libraries = ["ndiv", *(["peer", "peer, true count"] if args.peer and part == "fit" else [])]
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in libraries}

@@ -20,6 +20,7 @@ import numpy as np
 from .. import random
 from . import shapes as _shapes
 from .primitive import REGISTRY, Primitive
+from .thin import Thin
 
 __all__ = ["Node", "Tape", "apply", "enable_grad", "is_grad_enabled", "no_grad", "stopped", "trace"]
 
@@ -28,13 +29,17 @@ ndarray = np.ndarray
 
 
 class _Mode(threading.local):
-    """Per-thread recording mode: off, grad (save what backward needs), or all (also keep every value).
+    """Per-thread recording mode: off, grad (save what backward needs), or all (record every op).
 
+    values: with all, every value is kept; without, what backward needs and what no op made
+    thin: what runs ops when the record is wanted and not what it computes, or None
     journal: a list to which every recorded node is added, or None.
     """
 
     grad = True
     all = False
+    values = True
+    thin: Thin | None = None
     journal: list[Node] | None = None
 
 
@@ -109,11 +114,11 @@ def apply(prim: Primitive, inputs: Sequence[Any], attrs: dict[str, Any] = _EMPTY
             _shapes.infer(prim, [np.shape(a) for a in arrays], attrs)
         except _shapes.RuleBroken as broken:
             raise _shapes.explain(prim, arrays, attrs, broken) from None
+    mode = _mode
     try:
-        out = prim.run(*arrays, **attrs)
+        out = prim.run(*arrays, **attrs) if mode.thin is None else mode.thin.run(prim, arrays, attrs)
     except (ValueError, TypeError, IndexError, AttributeError, _shapes.RuleBroken) as cause:
         raise _shapes.explain(prim, arrays, attrs, cause) from cause
-    mode = _mode
     needs = needs and mode.grad and (prim.vjp is not None or prim.decompose is not None)
     if not needs and not mode.all:
         if prim.n_out == 1:
@@ -124,7 +129,9 @@ def apply(prim: Primitive, inputs: Sequence[Any], attrs: dict[str, Any] = _EMPTY
 
 def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: dict[str, Any], out: Any,
             needs: bool) -> Any:
-    keep_all = _mode.all
+    mode = _mode
+    keep_all = mode.all
+    keep_values = keep_all and mode.values
     parents: list[Any] = []
     slots: list[int] | None = None
     for i, x in enumerate(inputs):
@@ -139,8 +146,12 @@ def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: di
                     slots[i] = x.slot
         else:
             parents.append(None)
-    if keep_all:
+    if keep_values:
         saved = tuple(arrays)
+    elif keep_all:
+        kept = needs and (prim.save_args if not prim.variadic else [prim.saves] * len(arrays))
+        saved = tuple([a if parent is None or type(a) is not ndarray or (kept and kept[i]) else a.shape
+                       for i, (a, parent) in enumerate(zip(arrays, parents, strict=True))])
     elif prim.variadic:
         saved = tuple(arrays) if prim.saves else tuple([np.shape(a) for a in arrays])
     else:
@@ -150,20 +161,20 @@ def _record(prim: Primitive, inputs: Sequence[Any], arrays: list[Any], attrs: di
     while frame.f_back is not None and "_NDIV_INTERNAL" in frame.f_globals:  # the caller of ops and layers
         frame = frame.f_back
     where = (frame.f_code, frame.f_lasti)
-    keep_out = prim.save_out or keep_all
+    keep_out = prim.save_out or keep_values
     if prim.n_out == 1:
         if type(out) is not ndarray or not out.ndim:
             out = _scalar(out, arrays)
         node = Node(prim, attrs, tuple(parents), tuple(slots) if slots else None, saved, out if keep_out else None,
                     ((out.shape, out.dtype),), next(_sequence), where, needs)
-        if _mode.journal is not None:
-            _mode.journal.append(node)
+        if mode.journal is not None:
+            mode.journal.append(node)
         return Tensor(out, needs, node)
     outs = tuple(np.asarray(o) for o in out)
     node = Node(prim, attrs, tuple(parents), tuple(slots) if slots else None, saved, outs if keep_out else None,
                 tuple((o.shape, o.dtype) for o in outs), next(_sequence), where, needs)
-    if _mode.journal is not None:
-        _mode.journal.append(node)
+    if mode.journal is not None:
+        mode.journal.append(node)
     return tuple(Tensor(o, needs and i < prim.n_diff, node, i) for i, o in enumerate(outs))
 
 
@@ -214,14 +225,21 @@ class enable_grad(no_grad):
 
 
 class trace:
-    """Context manager: record everything, with every value kept (for verification and tracing)."""
+    """Context manager: record everything, with every value kept (for verification).
+
+    values  False: kept is what backward needs and what no op made, enough for the program of the record
+    thin    runs the ops, where the record is wanted without the time and memory of what it computes
+    """
+
+    def __init__(self, values: bool = True, thin: Thin | None = None) -> None:
+        self._mode = (True, values, thin)
 
     def __enter__(self) -> None:
-        self._before = _mode.all
-        _mode.all = True
+        self._before = _mode.all, _mode.values, _mode.thin
+        _mode.all, _mode.values, _mode.thin = self._mode
 
     def __exit__(self, *exc: object) -> None:
-        _mode.all = self._before
+        _mode.all, _mode.values, _mode.thin = self._before
 
 
 def stopped(x: Any) -> Any:

@@ -9,7 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class ColumnNames:
 
 def as_frame(df: Any, names: ColumnNames) -> Any:
     """``df`` as a pandas or polars frame: paths are read, lazy frames collected, arrays get ids and times."""
-    return None if df is None else long_frame(df, **asdict(names))
+    return None if df is None else long_frame(df, **vars(names))
 
 
 def read_store(df: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str]], static_df: Any = None, *,
@@ -74,7 +74,7 @@ def read_with_target(df: Any, freq: Any, names: ColumnNames, exog: dict[str, lis
     if isinstance(df, SeriesStore):
         store = _given(df, exog)
         _refuse_column(weight, rule, "a store, which holds its weights itself")
-    elif isinstance(df, (str, os.PathLike)) and too_large(df) and is_long(df, **asdict(names)):
+    elif isinstance(df, (str, os.PathLike)) and too_large(df) and is_long(df, **vars(names)):
         store = _streamed(df, freq, names, exog, static_df, rules)
         _refuse_column(weight, rule, "a table that is streamed from disk")
     else:
@@ -84,11 +84,11 @@ def read_with_target(df: Any, freq: Any, names: ColumnNames, exog: dict[str, lis
             column = WEIGHT_COLUMN
         if features is not None:
             features.refuse_columns(list(getattr(frame, "columns", frame)))
-        store, target = read_frame(frame, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
+        store, target = read_frame(frame, freq, **vars(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
                                    stat_exog=exog["stat"], static_df=static_df, cat_exog=exog["cat"], rules=rules,
                                    weight_col=column)
         if tell_unused:
-            _tell_unused(frame, {*asdict(names).values(), "available_mask", column, *exog["hist"], *exog["futr"]})
+            _tell_unused(frame, {*vars(names).values(), "available_mask", column, *exog["hist"], *exog["futr"]})
     store = with_decay(store, weight) if rule else store
     return store if features is None else features.apply(store, asked), target
 
@@ -129,7 +129,7 @@ def _streamed(path: Any, freq: Any, names: ColumnNames, exog: dict[str, list[str
     """A table on disk, mapped; the files of the folder go with the process at the latest."""
     folder = tempfile.mkdtemp(prefix="ndiv-series-")
     try:
-        return stream_table(path, folder, freq, **asdict(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
+        return stream_table(path, folder, freq, **vars(names), hist_exog=exog["hist"], futr_exog=exog["futr"],
                             stat_exog=exog["stat"], static_df=static_df, cat_exog=exog["cat"], rules=rules)
     finally:
         if os.name == "posix":

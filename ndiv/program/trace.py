@@ -224,7 +224,7 @@ def _once(f: Callable[..., Any], spec: Any, paths: list[str], data: list[np.ndar
     outer = tensor_module.on_read, tensor_module.on_write, module_module.on_buffer
     tensor_module.on_read, tensor_module.on_write, module_module.on_buffer = read, states.write, states.buffer
     try:
-        with random.traced(draw), hosted_by(host), record_all(), np.errstate(all="ignore"):
+        with random.traced(draw), hosted_by(host), record_all(values=False), np.errstate(all="ignore"):
             results = f(*unflatten(spec, inputs))
             streams = random.get_state()[1]
         found, out_spec = flatten(results)

@@ -136,7 +136,9 @@ class Trainer:
                     mean = float(np.mean(pending))
                     pending = []
                     self._check(model, state, validation, mean, time.perf_counter() - begun, bar)
-                    good = self._good(model, state)
+                    if state.step < self.max_steps and not state.stopped:
+                        del good  # the next takes its memory
+                        good = self._good(model, state)
         finally:
             bar.close()
             if state.rollbacks and self.schedule is None:
