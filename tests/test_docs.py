@@ -10,9 +10,11 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small import WHOLE
 
 import ndiv
 
@@ -37,17 +39,71 @@ def label(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def environment(*path: str) -> dict[str, str]:
+    """That of a process with the Python and the ndiv that are under test here."""
+    return {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(Path(ndiv.__file__).parent.parent),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], *path])}
+
+
 def run(command: list[str], cwd: Path, page: Path) -> str:
-    """Runs a command with the Python and the ndiv that are under test here."""
-    env = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(Path(ndiv.__file__).parent.parent),
-           "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(cwd / "bin")])}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment(str(cwd / "bin")), timeout=600, check=False)
     assert done.returncode == 0, f"{label(page)}: {shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
+PYTHON = [sys.executable, "-W", "error::DeprecationWarning:__main__"]
+# An interpreter that has imported what pages import and is not ndiv. For each line it reads (a script, a folder, a file for
+# what is printed) it becomes two: one runs the script as its main program, the other says how that ended.
+FORKS = """
+import atexit, gc, os, signal, sys, traceback, types
+import matplotlib.pyplot, narwhals, numpy, pandas, scipy.stats
+gc.freeze()
+while line := sys.stdin.buffer.readline():
+    script, folder, printed = os.fsdecode(line).rstrip().split("\\t")
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    for stream, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        os.dup2(os.open(printed if stream else os.devnull, mode | os.O_APPEND), stream)
+    os.chdir(folder)
+    signal.alarm(600)
+    sys.argv, sys.modules["__main__"], status = [script], types.ModuleType("__main__"), 1
+    try:
+        exec(compile(open(script, encoding="utf-8").read(), script, "exec"), vars(sys.modules["__main__"]))
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(status)  # taking apart what was imported would cost as much as importing it
+"""
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[Callable[[Path, Path, Path], None]]:
+    """Runs a script of a page in a folder: in an interpreter of its own, or where there is ``fork`` in a copy of one that has
+    the large packages in memory already. Of ndiv, and of what else a page imports, it knows nothing."""
+    if WHOLE or not sys.platform.startswith("linux"):
+        yield lambda script, folder, page: print(run([*PYTHON, str(script)], folder, page))
+        return
+    with subprocess.Popen([*PYTHON, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                          env=environment()) as forks:
+        assert forks.stdin and forks.stdout
+
+        def forked(script: Path, folder: Path, page: Path) -> None:
+            printed = script.with_suffix(".txt")
+            printed.touch()
+            forks.stdin.write(f"{script}\t{folder}\t{printed}\n")
+            ended = forks.stdout.readline().strip()
+            assert ended == "0", f"{label(page)}: {ended}\n{printed.read_text(encoding='utf-8')}"
+
+        yield forked
+        forks.stdin.close()
+
+
 @pytest.mark.parametrize("page", pages_with("python"), ids=label)
-def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+def test_python_blocks_run(page: Path, tmp_path: Path, interpreter: Callable[[Path, Path, Path], None]) -> None:
     """The blocks of a page run in order, in one fresh interpreter, as a reader would type them."""
     script = tmp_path / "blocks.py"
     lines: list[str] = []
@@ -56,7 +112,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     folder = tmp_path / "cwd"
     folder.mkdir()
-    run([sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)], folder, page)
+    interpreter(script, folder, page)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")

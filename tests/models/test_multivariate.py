@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from small import sampled
 
 import ndiv
 from ndiv import NeuralForecast, losses
@@ -139,8 +140,7 @@ def test_only_the_longest_series_must_be_long_enough():
 # -- frames --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, loss", sampled(MODELS, LOSSES))
 def test_frames_come_back_as_from_univariate_models(name, loss, tmp_path):
     df = frame()
     models = [make(name, max_steps=5, scaler_type="standard", loss=LOSSES[loss]()),
@@ -174,8 +174,7 @@ def test_a_damaged_list_of_series_is_refused(tmp_path):
         NeuralForecast.load(tmp_path / "m")
 
 
-@pytest.mark.parametrize("refit", [False, True, 2])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, refit", sampled(MODELS, [False, True, 2], every=2))
 def test_a_backtest_is_prediction_from_what_came_before(name, refit):
     df = frame()
     nf = NeuralForecast([make(name, max_steps=3)], "D", "standard")
@@ -292,9 +291,7 @@ def test_covariates_are_scaled_by_series_and_required(name):
 # -- engines -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scaler", ["identity", "robust"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, loss, scaler", sampled(MODELS, LOSSES, ["identity", "robust"]))
 def test_plans_are_op_by_op(name, loss, scaler):
     exog = exog_of(name)
     fast, slow = (make(name, n_series=N, loss=LOSSES[loss](), scaler_type=scaler, optimizer="SGD", **exog) for _ in range(2))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import sampled
 
 import ndiv
 from ndiv import losses
@@ -194,9 +195,8 @@ def test_teacher_forcing_is_one_step_forecasts_from_the_truth(name, h_train):
     assert float(m.compute_loss(data).data) == pytest.approx(wanted, rel=1e-5)
 
 
-@pytest.mark.parametrize("scaler", ["identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"])
-@pytest.mark.parametrize("loss", ["MAE", "MQLoss", "Normal", "GMM"])
-@pytest.mark.parametrize("variant", ["paper", "compat"])
+@pytest.mark.parametrize("variant, loss, scaler", sampled(["paper", "compat"], ["MAE", "MQLoss", "Normal", "GMM"], [
+    "identity", "standard", "robust", "minmax", "minmax1", "invariant", "revin"]))
 def test_recursive_mode_in_every_unit(variant, loss, scaler):
     """Training and forecasts are finite, plans are as op by op, and data in other units has forecasts in other units."""
     made = {"MAE": losses.MAE, "MQLoss": lambda: losses.MQLoss(level=[80]), "Normal": lambda: losses.DistributionLoss("Normal"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small import shaken, small, tiny
+from small import sampled, shaken, small, tiny
 
 import ndiv
 from ndiv.autograd import no_grad
@@ -97,8 +97,7 @@ def test_without_a_backbone_patches_go_to_the_head():
     assert m.config()["llm"] is None
 
 
-@pytest.mark.parametrize("variant", ["paper", "compat"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, variant", sampled(KINDS, ["paper", "compat"], every=2))
 def test_gradients_through_the_backbone(kind, variant):
     """By what is trained, in float64, with prompts and normalization."""
     m = shaken(make(llm(kind, width=4, inner=4, vocabulary_size=5), d_ff=3, num_tokens=3, d_model=2, variant=variant, prompt_tokens=6)).astype(np.float64)

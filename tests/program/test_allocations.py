@@ -41,7 +41,7 @@ for i, view in views:
     table[i] = view
 address = lambda p: int(ffi.cast("uintptr_t", p))
 run = address(ffi.addressof(native._need(), "nd_plan_run"))
-print([shim.allocations_of(run, address(runner._plan), address(table), 1000) for _ in range(4)])
+print([shim.allocations_of(run, address(runner._plan), address(table), 250) for _ in range(4)])
 """
 
 
