@@ -1,20 +1,21 @@
 """Prints what frames cost: fit and predict of a series beside neuralforecast, one more forecast of a model, many series.
 
     python asv_bench/compare/frames.py [--peer PYTHON] [--data FOLDER] [--rows 1000] [--rounds 3] [--part fit predict many]
-                                       [--models NHITS] [--pyarrow]
+                                       [--models NHITS] [--threads 1] [--pyarrow]
 
 fit      `NeuralForecast.fit` and `predict` of the last ``--rows`` rows of ETTh1's OT (0: all; a sine with noise without
          ``--data``), each of ``--models`` with h=24, input_size=96, max_steps=100 and the defaults of each library.
          neuralforecast, which ``--peer`` (a Python that has it) runs, draws its default of windows a step whatever there are,
-         and once more as many as the series has. Seconds of the import, of fit and of predict, and the process's peak memory
+         and once more as many as the series has. Seconds of the import, of fit and of predict, and the process's peak memory;
+         and what the flops of ndiv's plan take at the best rate of products here, which no exact library can undercut
 predict  milliseconds of one more forecast of a trained model: `predict()` of the series of fit, `predict(df)` of 96 rows
 many     fit (100 steps) and predict of 10,000 series of 100 points
 
-Each figure is from a process of its own with one thread, rounds are interleaved, medians are shown with the machine's load:
-quote ratios, and times only of a machine that does nothing else. One process of each comes before those that count, so that
-all find their byte code compiled, as an installation leaves it. pandas loads pyarrow (about 45 MiB) where it is there:
-`ndiv[forecast]` does not bring it, and it is hidden from ndiv but with ``--pyarrow``; neuralforecast, through ray, does not
-import without it.
+Each figure is from a process of its own with ``--threads`` (0: as many as each library takes by itself), rounds are
+interleaved, medians are shown with the machine's load: quote ratios, and times only of a machine that does nothing else. One
+process of each comes before those that count, so that all find their byte code compiled, as an installation leaves it. pandas
+loads pyarrow (about 45 MiB) where it is there: `ndiv[forecast]` does not bring it, and it is hidden from ndiv but with
+``--pyarrow``; neuralforecast, through ray, does not import without it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 H, L, STEPS = 24, 96, 100
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NDIV_NUM_THREADS"), "1")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NDIV_NUM_THREADS")
 
 
 def series(data: str | None, rows: int) -> Any:
@@ -64,8 +65,32 @@ def fit(library: str, df: Any, model: str) -> dict[str, float]:
     nf.fit(df)
     fitted = time.perf_counter()
     out = nf.predict()
+    found = {"import": start - begun, "fit": fitted - start, "predict": time.perf_counter() - fitted,
+             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     assert len(out) == H and out[model].notna().all()
-    return {"import": start - begun, "fit": fitted - start, "predict": time.perf_counter() - fitted}
+    return {**found, "floor": floor(nf.models[0])} if library == "ndiv" else found
+
+
+def floor(model: Any, size: int = 1024) -> float:
+    """Seconds that the flops of a trained model's steps take at the best rate of square products."""
+    import numpy as np
+
+    import ndiv
+    from ndiv.program.ops import PLAN_OPS
+
+    program = next(iter(model._step.cache.values())).executable.program
+    flops = 0.0
+    for e in program.eqns:
+        op = PLAN_OPS.get(e.op)  # views are none
+        if op is not None and op.cost is not None:
+            flops += op.cost(e.attrs, [getattr(v, "meta", None) for v in e.inputs], [v.meta for v in e.outputs])
+    square = ndiv.tensor(np.ones((size, size), np.float32))
+    product, seconds = ndiv.compile(lambda a, b: a @ b), []
+    for _ in range(12):
+        begun = time.perf_counter()
+        product(square, square)
+        seconds.append(time.perf_counter() - begun)
+    return float(STEPS * flops / (2 * size**3 / min(seconds)))
 
 
 def predict(df: Any, calls: int = 500) -> dict[str, float]:
@@ -115,15 +140,16 @@ def many(count: int = 10_000, rows: int = 100) -> dict[str, float]:
 def child(part: str, library: str, data: str | None, rows: int, model: str) -> None:
     df = None if part == "many" else series(data, rows)
     found = fit(library, df, model) if part == "fit" else predict(df) if part == "predict" else many()
-    print(json.dumps({**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **found}))
 
 
 def run(python: str, part: str, library: str, model: str, args: argparse.Namespace) -> dict[str, float]:
     """One process's figures."""
     command = [python, __file__, "--child", part, library, "--rows", str(args.rows), "--models", model]
     command += [*(["--data", args.data] if args.data else []), *(["--pyarrow"] if args.pyarrow else [])]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, capture_output=True, text=True, env={**environment, **ONE_THREAD})
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", *THREADS)}
+    environment.update(dict.fromkeys(THREADS, str(args.threads)) if args.threads else {})
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{library} failed:\n{done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
@@ -137,6 +163,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", nargs="+", choices=["fit", "predict", "many"], default=["fit", "predict", "many"])
     parser.add_argument("--models", nargs="+", default=["NHITS"], metavar="NAME", help="of the part fit; default: NHITS")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pyarrow", action="store_true", help="let pandas load pyarrow in ndiv's processes as well")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -156,7 +183,7 @@ def main() -> None:
         medians = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in rounds.items()}
         label = f"{part} {model}" if part == "fit" else part
         for name, figures in medians.items():
-            shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "peak")
+            shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if key not in ("peak", "floor"))
             print(f"{label:14s} {name:17s} {shown}, peak {figures['peak']:.0f} MiB", flush=True)
         for name in libraries[1:]:
             own, other = medians["ndiv"], medians[name]
@@ -164,7 +191,8 @@ def main() -> None:
             whole = sum(spent[0].values()) / sum(spent[1].values())
             faster = (other["fit"] + other["predict"]) / (own["fit"] + own["predict"])
             print(f"{label:14s} ndiv beside {name}: {faster:.1f} times as fast, {whole:.1f} with the import, "
-                  f"{own['peak'] / other['peak']:.2f} of its peak memory", flush=True)
+                  f"{own['peak'] / other['peak']:.2f} of its peak memory; flops at the best rate would be "
+                  f"{(other['fit'] + other['predict']) / own['floor']:.1f} times as fast", flush=True)
 
 
 if __name__ == "__main__":

@@ -322,7 +322,8 @@ class WindowLoader:
     ``windows_batch_size`` of their windows, uniformly without replacement; when they have fewer, all of them once.
     By default the last horizons may run past the end of the series with mask 0, as in neuralforecast. With ``panel=True``
     a window holds all series (`PanelIndex`), and ``batch_size`` does not matter. With ``keep`` the arrays of a batch are
-    written over by the batch that comes ``keep`` calls later. ``augment`` changes batches at random (see augment.py).
+    written over by the batch that comes ``keep`` calls later; they are read only, since a step that takes all windows there are
+    takes the arrays of the one before. ``augment`` changes batches at random (see augment.py).
 
     Raises `HorizonError` (E0005) when there is no window at all.
 
@@ -348,6 +349,7 @@ class WindowLoader:
         # A pass that would be empty keeps its one partial batch.
         self.steps_per_epoch = max(whole if drop_last else whole + (rest > 0), 1)
         self._order: tuple[int, np.ndarray] | None = None
+        self._all: Batch | None = None  # the batch of every step, where a step takes all windows
 
     def _epoch(self, epoch: int) -> np.ndarray:
         """The order of series in one epoch; the last one is kept, which changes speed only."""
@@ -377,9 +379,15 @@ class WindowLoader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, as `gather` returns it; equal arguments give equal arrays."""
-        batch = self.index.gather(self.numbers(step), None if self._kept is None else self._kept.pop(0))
-        if self._kept is not None:
+        numbers = self.numbers(step)
+        if self._kept is None:
+            batch = self.index.gather(numbers, None)
+        elif self._all is not None:
+            batch = self._all
+        else:
+            batch = self.index.gather(numbers, self._kept.pop(0))
             self._kept.append(batch)
+            self._all = batch if len(numbers) == len(self.index) and self.augment is None else None  # which writes to it
         return batch if self.augment is None else self.augment(batch, _generator(self.seed, _AUGMENT_STREAM + int(step)))
 
 

@@ -191,6 +191,19 @@ def test_a_loader_may_write_over_the_batch_before(exog):
         WindowLoader(store, 8, 4, keep=0)
 
 
+def test_a_step_of_all_windows_takes_the_arrays_of_the_one_before():
+    store = make_store([40, 25], missing=0.1)
+    fresh, kept = WindowLoader(store, 8, 4), WindowLoader(store, 8, 4, keep=1)
+    for step in range(3):
+        batch = kept.batch(step)
+        assert batch is kept.batch(step + 1)
+        for name, value in fresh.batch(step).items():
+            np.testing.assert_array_equal(value, batch[name])
+    fewer = WindowLoader(store, 8, 4, batch_size=1, keep=1)  # all windows of one series, and then of the other
+    assert {len(fewer.batch(step)["insample_y"]) for step in range(2)} == set(fewer.index.counts)
+    np.testing.assert_array_equal(fewer.batch(3)["insample_y"], WindowLoader(store, 8, 4, batch_size=1).batch(3)["insample_y"])
+
+
 def test_draws_are_uniform():
     loader = WindowLoader(make_store([30]), 4, 1, windows_batch_size=5, seed=1)
     counts = np.zeros(len(loader.index))
