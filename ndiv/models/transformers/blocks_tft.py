@@ -1,7 +1,7 @@
 """Blocks of the Temporal Fusion Transformer: gated residual networks, variable selection, interpretable attention.
 
-Contract: time comes first, [T, B, features], as recurrent ops take it; several networks of one size are batched products over
-an axis in front, [M, rows, features]. Gated linear units, with the gate in the second half:
+Contract: time comes first, [T, B, features], as recurrent ops take it; parameters of several networks of one size have an axis
+in front, [M, ...]. Gated linear units, with the gate in the second half:
     GLU(x) = (W x + b) * sigmoid(V x + c)                                       (equation 5)
 Gated residual networks, with a context c where there is one:
     GRN(a, c) = LayerNorm(a + GLU(W_1 act(W_2 a + W_3 c + b_2) + b_1))          (equations 2 to 4)
@@ -10,7 +10,7 @@ with dropout on what enters the gate. Equations are those of Lim et al. 2021 (se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Gate(Module):
 
 
 class Residual(Module):
-    """A gated residual network behind its first map: W_2 a + b_2 [*, hidden], what is led around it [*, out], c -> [*, out].
+    """A gated residual network without its first map: what that map reads, its weight and bias, what is led around the network
+    [*, out], c -> [*, out].
 
     ``context``: there is a c [*, hidden] that broadcasts.
     """
@@ -55,11 +56,13 @@ class Residual(Module):
         self.gate = Gate(hidden, out)
         self.norm = LayerNorm(out, EPS)
 
-    def forward(self, entered: Any, around: Any, c: Any) -> Any:
-        if self.context is not None:
-            entered = entered + self.context(c)
-        z = self.dropout(self.inner(FUNCTIONS[self.act](entered)))
-        return self.norm(self.gate(z) + around)
+    def forward(self, a: Any, weight: Any, bias: Any, around: Any, c: Any) -> Any:
+        linear = FUNCTIONS["linear"]
+        if self.context is None:
+            z = linear(a, weight, bias, self.act)
+        else:
+            z = FUNCTIONS[self.act](linear(a, weight, bias) + self.context(c))
+        return self.norm(self.gate(self.dropout(self.inner(z))) + around)
 
 
 class GRN(Module):
@@ -71,7 +74,7 @@ class GRN(Module):
         self.rest = Residual(hidden, hidden, act, dropout, context)
 
     def forward(self, a: Any, c: Any = None) -> Any:
-        return self.rest(self.enter(a), a, c)
+        return self.rest(a, self.enter.weight, self.enter.bias, a, c)
 
 
 class Weighting(Module):
@@ -87,9 +90,8 @@ class Weighting(Module):
 
     def forward(self, x: Any, each: Any, bias: Any, c: Any) -> Any:
         """x [*, C] and the variables' embeddings x @ each' + bias: each [count * hidden, C], bias [count * hidden, 1]."""
-        entered, around = (FUNCTIONS["linear"](x, m.weight @ each, (m.weight @ bias).reshape(-1) + m.bias)
-                           for m in (self.enter, self.around))
-        return FUNCTIONS["softmax"](self.rest(entered, around, c), -1)
+        (weight, b), around = ((m.weight @ each, (m.weight @ bias).reshape(-1) + m.bias) for m in (self.enter, self.around))
+        return FUNCTIONS["softmax"](self.rest(x, weight, b, FUNCTIONS["linear"](x, *around), c), -1)
 
 
 class GRNs(Module):
@@ -106,15 +108,34 @@ class GRNs(Module):
         self.norm_bias = Parameter(np.zeros((count, 1, hidden), np.float32))
 
     def forward(self, a: Any) -> Any:
-        return self.rest(a @ self.enter_weight.swapaxes(-1, -2) + self.enter_bias, a)
-
-    def rest(self, entered: Any, around: Any) -> Any:
-        """What follows W_2 a + b_2, with what is led around, both [count, N, hidden]."""
-        z = FUNCTIONS[self.act](entered) @ self.inner_weight.swapaxes(-1, -2) + self.inner_bias
+        """All of them, as batched products: for a few rows."""
+        z = a @ self.enter_weight.swapaxes(-1, -2) + self.enter_bias
+        z = FUNCTIONS[self.act](z) @ self.inner_weight.swapaxes(-1, -2) + self.inner_bias
         z, halves = self.dropout(z), (slice(0, z.shape[-1]), slice(z.shape[-1], None))
         values, gates = (z @ self.gate_weight[:, half].swapaxes(-1, -2) + self.gate_bias[:, :, half] for half in halves)
-        z = values * FUNCTIONS["sigmoid"](gates) + around
+        z = values * FUNCTIONS["sigmoid"](gates) + a
         return FUNCTIONS["layer_norm"](z, eps=EPS) * self.norm_weight + self.norm_bias
+
+    def one(self, k: int, x: Any, vectors: Any, bias: Any, lead: tuple[int, ...]) -> Any:
+        """The k-th, of x @ vectors + bias: x [*, C], vectors [C, hidden], bias [hidden] -> [*, hidden].
+
+        The axes in front are ``lead``, or 1 where x is the same along one. Then everything is worked out once for it, up to
+        dropout, which draws for each element.
+        """
+        linear, turned = FUNCTIONS["linear"], FUNCTIONS["transpose"](vectors, 0, 1)
+        first = row(self.enter_weight, k)
+        z = linear(x, first @ turned, (first @ bias.reshape(-1, 1)).reshape(-1) + row(self.enter_bias, k).reshape(-1), self.act)
+        z = linear(z, row(self.inner_weight, k), row(self.inner_bias, k).reshape(-1))
+        if self.dropout.training and self.dropout.p > 0.0:
+            z = self.dropout(FUNCTIONS["expand"](z, (*lead, z.shape[-1])))
+        n, weight, b = z.shape[-1], row(self.gate_weight, k), row(self.gate_bias, k).reshape(-1)
+        z = linear(z, weight[:n], b[:n]) * linear(z, weight[n:], b[n:], "sigmoid") + linear(x, turned, bias)
+        return FUNCTIONS["layer_norm"](z, row(self.norm_weight, k).reshape(-1), row(self.norm_bias, k).reshape(-1), EPS)
+
+
+def row(x: Any, k: int) -> Any:
+    """x[k], by a slice: the gradients of several are then put side by side, and not added up."""
+    return x[k:k + 1].reshape(x.shape[1:])
 
 
 class Embeddings(Module):
@@ -131,37 +152,50 @@ class Embeddings(Module):
 
 
 class VariableSelection(Module):
-    """The variables of each step, and their mean by weights of the step: [*, C], c -> [*, hidden], [*, M].
+    """The variables of each step, and their mean by weights of the step: c -> [*, hidden], [*, M].
 
         v = softmax(GRN(xi_1 ... xi_M, c))                                          (equation 6)
         sum_j v_j GRN_j(xi_j)                                                       (equations 7 and 8)
     The embeddings xi are linear in the columns, and so is the first map of each network behind them: the two are one product,
-    of [*, C] with a product of the weights.
+    with a product of the weights. Columns come in parts [*, C], each with all columns of its variables; a part whose axes in
+    front are 1 is the same along these, and so is what is made of it alone.
     """
 
     def __init__(self, widths: list[int], hidden: int, act: str, dropout: float, weights_dropout: float, context: bool) -> None:
         super().__init__()
-        self.count, self.hidden = len(widths), hidden
+        self.count, self.hidden, self.widths = len(widths), hidden, widths
         self.own = np.arange(self.count)[:, None, None] == np.repeat(np.arange(self.count), widths)  # [M, 1, C]
         self.variables = GRNs(self.count, hidden, act, dropout)
         if self.count > 1:  # the weight of a single variable is 1
             self.weighting = Weighting(self.count, hidden, act, weights_dropout, context)
 
-    def forward(self, x: Any, embeddings: Sequence[Embeddings], c: Any = None) -> tuple[Any, Any]:
-        vectors, bias = (FUNCTIONS["cat"](parts) if len(parts) > 1 else parts[0]
-                         for parts in ([e.vectors for e in embeddings], [e.bias for e in embeddings]))
-        each = FUNCTIONS["where"](self.own, FUNCTIONS["transpose"](vectors, 0, 1), 0.0)  # [M, hidden, C]
-        bias = bias.reshape(self.count, self.hidden, 1)
-        rows, first = x.reshape(1, -1, x.shape[-1]), self.variables.enter_weight  # [1, N, C]
-        embedded = rows @ each.swapaxes(-1, -2) + bias.swapaxes(-1, -2)  # [M, N, hidden]
-        entered = rows @ (first @ each).swapaxes(-1, -2) + ((first @ bias).swapaxes(-1, -2) + self.variables.enter_bias)
-        found = self.variables.rest(entered, embedded)
-        shape = (*x.shape[:-1], self.hidden)
+    def forward(self, parts: Sequence[Any], embeddings: Sequence[Embeddings], lead: tuple[int, ...], c: Any = None) -> tuple[Any, Any]:
+        cat, expand = FUNCTIONS["cat"], FUNCTIONS["expand"]
+        vectors, bias = (cat(found) if len(found) > 1 else found[0]
+                         for found in ([e.vectors for e in embeddings], [e.bias for e in embeddings]))
+        found, at = [], 0
+        for k, (x, width) in enumerate(zip(self.columns(parts), self.widths, strict=True)):
+            found.append(self.variables.one(k, x, vectors[at:at + width], row(bias, k), lead))
+            at += width
         if self.count == 1:
-            return found.reshape(shape), np.ones((*x.shape[:-1], 1), x.dtype)
-        v = self.weighting(x, each.reshape(-1, x.shape[-1]), bias.reshape(-1, 1), c)  # [*, M]
-        by_variable = FUNCTIONS["transpose"](v.reshape(-1, self.count), 0, 1).reshape(self.count, -1, 1)
-        return FUNCTIONS["sum"](found * by_variable, 0).reshape(shape), v
+            return expand(found[0], (*lead, self.hidden)), np.ones((*lead, 1), parts[0].dtype)
+        each = FUNCTIONS["where"](self.own, FUNCTIONS["transpose"](vectors, 0, 1), 0.0).reshape(-1, len(vectors))
+        together = cat([expand(x, (*lead, x.shape[-1])) for x in parts], dim=-1)
+        v = self.weighting(together, each, bias.reshape(-1, 1), c)  # [*, M]
+        total = found[0] * v[..., :1]
+        for k in range(1, self.count):
+            total = total + found[k] * v[..., k:k + 1]
+        return total, v
+
+    def columns(self, parts: Sequence[Any]) -> Iterator[Any]:
+        """Those of each variable."""
+        widths = iter(self.widths)
+        for x in parts:
+            at = 0
+            while at < x.shape[-1]:
+                width = next(widths)
+                yield x[..., at:at + width]
+                at += width
 
 
 class InterpretableAttention(Module):

@@ -151,30 +151,31 @@ class TFT(BaseModel):
         y, mask, hist, futr, stat = self.inputs(batch)
         if mask is not None and self.variant == "paper":
             y = y * mask
-        futr = self._stand_in(y) if futr is None else futr
-        parts = [*([] if hist is None else [hist]), futr[:, :self.input_size], *[y] * self.tgt_size]
+        length, sizes = self.input_size, (y.shape[0],)
         weights, selecting, enriching, state = {}, None, None, None
         if stat is not None:
-            chosen, weights["static"] = self.static_selection(stat, [self.static_embedding])  # [B, hidden]
+            chosen, weights["static"] = self.static_selection([stat], [self.static_embedding], sizes)  # [B, hidden]
             contexts = self.contexts(chosen.reshape(1, *chosen.shape))  # [contexts, B, hidden]
             selecting, enriching, state = contexts[0], contexts[1], self._state(contexts[2:])
+        before, ahead = self._stand_in(y) if futr is None else (turned(futr[:, :length], 0, 1), turned(futr[:, length:], 0, 1))
+        parts = [*([] if hist is None else [turned(hist, 0, 1)]), before, *[turned(y, 0, 1)] * self.tgt_size]
         known = [e for e in (self.hist_embedding, self.known_embedding, self.target_embedding) if e is not None]
-        past, weights["past"] = self.past_selection(turned(cat(parts, dim=2), 0, 1), known, selecting)  # [L, B, hidden]
-        future = turned(futr[:, self.input_size:], 0, 1)
-        ahead, weights["future"] = self.future_selection(future, [self.known_embedding], selecting)
+        past, weights["past"] = self.past_selection(parts, known, (length, *sizes), selecting)  # [L, B, hidden]
+        ahead, weights["future"] = self.future_selection([ahead], [self.known_embedding], (self.h, *sizes), selecting)
         encoded, state = self.encoder(past, state)
         decoded, _ = self.decoder(ahead, state)
         x = cat([past, ahead], dim=0) + self.recurrent_gate(cat([encoded, decoded], dim=0))
         temporal = self.recurrent_norm(x)
         return temporal, self.enrichment(temporal, enriching), weights
 
-    def _stand_in(self, y: Any) -> Any:
-        """[B, L + h, 1], where nothing is known of the future."""
-        length, shape = self.input_size, (y.shape[0], self.input_size + self.h, 1)
+    def _stand_in(self, y: Any) -> tuple[Any, Any]:
+        """Where nothing is known of the future, for the window and the horizon: what is the same at every step [1, B, 1], or in
+        every window [L, 1, 1] and [h, 1, 1]."""
         if self.variant == "compat":
-            return FUNCTIONS["expand"](y[:, -1:], shape)
-        steps = (np.arange(-length, self.h) / length).astype(y.dtype)
-        return FUNCTIONS["expand"](steps.reshape(1, -1, 1), shape)
+            last = FUNCTIONS["transpose"](y[:, -1:], 0, 1)
+            return last, last
+        steps = (np.arange(-self.input_size, self.h) / self.input_size).astype(y.dtype).reshape(-1, 1, 1)
+        return steps[:self.input_size], steps[self.input_size:]
 
     def _state(self, contexts: Any) -> Any:
         """What the recurrent layers begin with: h, and c of an LSTM, [layers, B, hidden] each."""
