@@ -52,7 +52,8 @@ static int64_t gemm_offset(const nd_view *v, int64_t axes, int64_t item) {
 /* One micro-tile at row i of the block at `row`, column j; acc: where the accumulators of the panel start. */
 ND_INLINE void gemm_micro(gemm_tile *t, const gemm_part *part, gemm_kernel *const *kernel, float *acc, int64_t row,
                           int64_t i, int mr, int64_t j, int64_t width, int first, int last) {
-    if (part->far && last && !part->turned) finish_ask(&part->finish, row + i, j, mr, width);
+    if (part->far && last && !part->turned) /* a short tile is done before its lines would be there */
+        finish_ask(&part->finish, row + i + (t->k <= GEMM_K_SHORT ? GEMM_MR_1 : 0), j, mr, width);
     t->c = part->plain ? part->finish.out + (row + i) * t->c_ld + j
                        : acc + (part->acc_ld || part->turned ? i * t->c_ld : 0);
     t->start = first ? 0 : t->c;

@@ -46,20 +46,20 @@ static inline vf finish_z(const gemm_finish *f, vf z, int64_t at, int64_t col, i
     return z;
 }
 
-/* Whole vectors, a column of them at a time. */
+/* Whole vectors. */
 #define GEMM_FINISH_WHOLE(name)                                                                                    \
     static void finish_whole_##name(const gemm_finish *f, int64_t rows, int64_t cols, const float *acc,            \
                                     int64_t acc_ld) {                                                              \
-        for (int64_t j = 0; j < cols; j += ND_W) {                                                                 \
-            const vf bias = f->bias ? vf_load(f->bias + j) : vf_set1(0.0f);                                        \
-            const float *from = acc + j;                                                                           \
-            int64_t at = j;                                                                                        \
-            for (int64_t i = 0; i < rows; i++, at += f->ld, from += acc_ld) {                                      \
-                vf z = vf_load(from);                                                                              \
-                if (f->addend) z = vf_add(z, vf_load(f->addend + at));                                             \
-                if (f->bias) z = vf_add(z, bias);                                                                  \
-                if (f->pre) vf_store(f->pre + at, z);                                                              \
-                vf_store(f->out + at, act_##name(z));                                                              \
+        const float *bias = f->bias, *addend = f->addend;                                                          \
+        float *out = f->out, *pre = f->pre;                                                                        \
+        const int64_t ld = f->ld;                                                                                  \
+        for (int64_t i = 0; i < rows; i++, acc += acc_ld) {                                                        \
+            for (int64_t j = 0; j < cols; j += ND_W) {                                                             \
+                vf z = vf_load(acc + j);                                                                           \
+                if (addend) z = vf_add(z, vf_load(addend + i * ld + j));                                           \
+                if (bias) z = vf_add(z, vf_load(bias + j));                                                        \
+                if (pre) vf_store(pre + i * ld + j, z);                                                            \
+                vf_store(out + i * ld + j, act_##name(z));                                                         \
             }                                                                                                      \
         }                                                                                                          \
     }

@@ -147,7 +147,7 @@ static void gemm_turn(nd_call *c) {
 /* Whether what is read and written comes from a far cache, and there is work behind which to wait for it. */
 static int gemm_far(const int64_t *g) {
     const double each = (double)g[G_ROWS] * ((double)g[G_K] + (double)g[G_COLS]);
-    return g[G_K] >= GEMM_FAR_K && (double)g[G_ITEMS] * each > GEMM_NEAR;
+    return (g[G_K] <= GEMM_K_SHORT || g[G_K] >= GEMM_FAR_K) && (double)g[G_ITEMS] * each > GEMM_NEAR;
 }
 
 /* Whether long factors pass by an output that stays near: the gradient of a weight. */
