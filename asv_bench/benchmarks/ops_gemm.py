@@ -76,4 +76,4 @@ class BiasAct:
         call_op("bias_act", [self.x, self.bias], [self.out, None], [act])
 
     def time_backward(self, act: int) -> None:
-        call_op("bias_act_bwd", [self.x, self.x], [self.out, self.bias], [act])
+        call_op("bias_act_bwd", [self.x, self.x, None], [self.out, self.bias], [act])

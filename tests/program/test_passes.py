@@ -200,3 +200,42 @@ def test_the_gradient_of_a_weight_is_a_product_in_its_own_layout():
 
     found = [e for e in run_passes(trace(f, (X,), "f").program).eqns if e.op == "gemm"]
     assert len(found) == 1 and found[0].outputs[0].shape == (4, 2)
+
+
+def test_the_factors_of_a_gated_linear_unit_are_multiplied_in_their_gradients():
+    rng = np.random.default_rng(0)
+    x, w, v, b = (rng.normal(size=s).astype(F) for s in ((9, 4), (6, 4), (6, 4), (6,)))
+
+    def unit(w, v, b):
+        z = ndiv.linear(x, w, b) * ndiv.linear(x, v, b, "sigmoid")
+        return (z * z).sum()
+
+    def gradients(*args):
+        return ndiv.grad(unit, argnums=(0, 1, 2))(*args)
+
+    program = trace(gradients, (w, v, b), "f").program
+    factors = [e.inputs[2] is not None for e in run_passes(program).eqns if e.op == "bias_act_bwd"]
+    assert factors == [True, True]
+    plain = Executable(program, passes=[n for n in PASSES if n != "factors"])([w, v, b])
+    for a, e in zip(plain, Executable(program)([w, v, b]), strict=True):
+        np.testing.assert_array_equal(a, e)
+
+
+def test_sums_with_a_product_are_taken_up_by_it():
+    rng = np.random.default_rng(0)
+    x, y, w, v = (rng.normal(size=s).astype(F) for s in ((2048, 4), (2048, 3), (4, 32), (3, 32)))
+
+    def f(x, y, w, v):
+        return x @ w + y @ v
+
+    program = trace(f, (x, y, w, v), "f").program
+    assert [e.op for e in run_passes(program).eqns] == ["gemm", "gemm"]
+    small = trace(f, (x[:4], y[:4], w, v), "f").program
+    assert [e.op for e in run_passes(small).eqns] == ["gemm", "gemm", "vm"]
+    twice = trace(lambda *a: (f(*a), a[0] @ a[2]), (x, y, w, v), "f").program  # the other product is taken, which nobody else reads
+    assert [e.op for e in run_passes(twice).eqns] == ["gemm", "gemm"]
+    biased = trace(lambda x, b, w, y: ndiv.linear(x, w, b) + y, (x, w[0], w.T.copy(), x @ w), "f").program  # would add in another order
+    assert "vm" in [e.op for e in run_passes(biased).eqns]
+    for a, e in zip(Executable(program, passes=[n for n in PASSES if n != "addends"])([x, y, w, v]), Executable(program)([x, y, w, v]),
+                    strict=True):
+        np.testing.assert_array_equal(a, e)

@@ -248,7 +248,8 @@ static int32_t op_gemm_run(const nd_call *c, void *const *data, void *scratch, c
                  job.tiles_m * job.tiles_n == 1 && g[G_ROWS] <= GEMM_MC;
     job.far = gemm_far(g);
     const double work = (double)g[G_ITEMS] * (double)g[G_ROWS] * (double)g[G_COLS] * (double)(g[G_K] + 8);
-    if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < 4 * c->threads ? total : 4 * c->threads;
+    const int64_t most = GEMM_SHARES * c->threads;
+    if (c->threads > 1 && work > GEMM_WORK) job.tasks = total < most ? total : most;
     if (job.tasks == 1) gemm_task(&job, 0, 0);
     else nd_parallel(job.tasks, gemm_task, &job);
     return ND_OK;

@@ -1,5 +1,6 @@
 /* bias_act(x [*, n], bias [n] or absent) -> out [*, n], pre [*, n] or absent; attribute act: nd_bias_act_f32.
- * bias_act_bwd(g [*, n], saved [*, n]) -> gx [*, n], gbias [n] or absent; attribute act: nd_bias_act_bwd_f32.
+ * bias_act_bwd(g [*, n], saved [*, n], by [*, n] or absent) -> gx [*, n], gbias [n] or absent; attribute act:
+ * nd_bias_act_bwd_f32 of g, or of g times by. For identity saved may be absent.
  * All dense. out may be x, gx may be g. Tasks are blocks of ND_ROW_BLOCK rows, and the sums of the blocks are added in
  * order, so that gbias has the bits of one thread. */
 
@@ -37,14 +38,15 @@ static int32_t op_bias_act_prepare(nd_call *c) {
 }
 
 static int32_t op_bias_act_bwd_prepare(nd_call *c) {
-    ND_REQUIRE(c->n_in == 2 && c->n_out == 2, ND_EVALUE);
-    const int32_t status = bias_act_check(c, c->view[0], c->view[2]);
+    ND_REQUIRE(c->n_in == 3 && c->n_out == 2, ND_EVALUE);
+    const int32_t status = bias_act_check(c, c->view[0], c->view[3]);
     ND_REQUIRE(status == ND_OK, status);
-    const nd_view *saved = c->view[1];
-    ND_REQUIRE(saved, ND_ENULL);
-    ND_REQUIRE(nd_same_dims(saved, c->view[0]) && gemm_dense(saved), ND_ESIZE);
-    ND_REQUIRE(is_vector(c->view[3], c->k[BA_COLS]), ND_ESIZE);
-    if (c->view[3]) c->scratch = nd_align64(c->k[BA_BLOCKS] * c->k[BA_COLS] * (int64_t)sizeof(float));
+    const nd_view *saved = c->view[1], *by = c->view[2];
+    ND_REQUIRE(saved || c->attr[0] == ND_ACT_IDENTITY, ND_ENULL);
+    ND_REQUIRE(!saved || (nd_same_dims(saved, c->view[0]) && gemm_dense(saved)), ND_ESIZE);
+    ND_REQUIRE(!by || (nd_same_dims(by, c->view[0]) && gemm_dense(by)), ND_ESIZE);
+    ND_REQUIRE(is_vector(c->view[4], c->k[BA_COLS]), ND_ESIZE);
+    if (c->view[4]) c->scratch = nd_align64(c->k[BA_BLOCKS] * c->k[BA_COLS] * (int64_t)sizeof(float));
     return ND_OK;
 }
 
@@ -75,6 +77,15 @@ static void bias_act_task(void *context, int64_t task, int worker) {
                       (int32_t)c->attr[0], (float *)job->data[2] + at, c->view[3] ? (float *)job->data[3] + at : 0);
 }
 
+static void bias_act_times(int64_t n, const float *g, const float *by, float *to) {
+    int64_t i = 0;
+    for (; i + ND_W <= n; i += ND_W) vf_store(to + i, vf_mul(vf_load(g + i), vf_load(by + i)));
+    if (i < n) {
+        const int left = (int)(n - i);
+        vf_store_part(to + i, vf_mul(vf_load_part(g + i, left), vf_load_part(by + i, left)), left);
+    }
+}
+
 static void bias_act_bwd_task(void *context, int64_t task, int worker) {
     (void)worker;
     const bias_act_job *job = context;
@@ -83,8 +94,13 @@ static void bias_act_bwd_task(void *context, int64_t task, int worker) {
     const int64_t block = bias_act_rows(job, task, &row, &count), cols = c->k[BA_COLS];
     for (int64_t r = 0; r < count; r += ND_ROW_BLOCK) {
         const int64_t rows = count - r < ND_ROW_BLOCK ? count - r : ND_ROW_BLOCK, at = (row + r) * cols;
-        k_nd_bias_act_bwd_f32(rows, cols, (const float *)job->data[0] + at, (const float *)job->data[1] + at,
-                              (int32_t)c->attr[0], (float *)job->data[2] + at,
+        const float *g = (const float *)job->data[0] + at, *saved = c->view[1] ? (const float *)job->data[1] + at : 0;
+        float *gx = (float *)job->data[3] + at;
+        if (c->view[2]) {
+            bias_act_times(rows * cols, g, (const float *)job->data[2] + at, gx);
+            g = gx;
+        }
+        k_nd_bias_act_bwd_f32(rows, cols, g, saved, (int32_t)c->attr[0], gx,
                               job->sums ? job->sums + (block + r / ND_ROW_BLOCK) * cols : 0);
     }
 }
@@ -109,7 +125,7 @@ static int32_t op_bias_act_run(const nd_call *c, void *const *data, void *scratc
 static int32_t op_bias_act_bwd_run(const nd_call *c, void *const *data, void *scratch, const void *persist) {
     (void)persist;
     const int64_t cols = c->k[BA_COLS];
-    float *total = c->view[3] ? data[3] : 0;
+    float *total = c->view[4] ? data[4] : 0;
     bias_act_job job = {c, data, total ? scratch : 0, 1};
     if (cols == 0) return ND_OK;
     if (c->k[BA_ROWS]) bias_act_start(&job, bias_act_bwd_task);

@@ -24,6 +24,7 @@ enum {
     GEMM_NEAR = 1 << 18,       /* elements of R and the output that stay near: lines of more are asked for ahead */
     GEMM_FAR_K = 32,           /* k from which on a tile is long enough for that */
     GEMM_LINE = 64,            /* bytes of a line */
+    GEMM_SHARES = 4,           /* tasks for each thread */
     GEMM_MOST_WORKERS = 1024,
 };
 #define GEMM_MOST ((int64_t)1 << 40)        /* largest dim */
@@ -182,8 +183,11 @@ static void gemm_tiles(nd_call *c) {
                                                  : gemm_share(rows, c->threads, GEMM_MR);
         if (share < *most) *most = share;
     }
-    g[G_MT] = gemm_even(rows, most_rows, GEMM_MR);
     g[G_NT] = gemm_even(cols, most_cols, GEMM_NR);
+    int64_t tiles = (rows + most_rows - 1) / most_rows;
+    const int64_t shares = GEMM_SHARES * c->threads;
+    if (c->threads > 1 && tiles > shares) tiles = round_up(tiles, shares); /* as many for each task */
+    g[G_MT] = gemm_share(rows, tiles, GEMM_MR);
 }
 
 static int gemm_plain(const nd_call *c) {

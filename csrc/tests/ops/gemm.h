@@ -26,7 +26,7 @@ static void hash_ops_gemm(void) {
     const operand act[] = {in_f32(1, -4, 4, DIMS(70, 21)), in_f32(2, -1, 1, DIMS(21)), out_of(ND_F32, DIMS(70, 21)),
                            out_of(ND_F32, DIMS(70, 21))};
     hash_op("bias_act", "bias_act", 2, 2, act, 1, (const int64_t[]){ND_ACT_GELU_TANH});
-    const operand grad[] = {in_f32(1, -4, 4, DIMS(140, 21)), in_f32(2, -1, 1, DIMS(140, 21)), out_of(ND_F32, DIMS(140, 21)),
-                            out_of(ND_F32, DIMS(21))};
-    hash_op("bias_act_bwd", "bias_act_bwd", 2, 2, grad, 1, (const int64_t[]){ND_ACT_SOFTPLUS});
+    const operand grad[] = {in_f32(1, -4, 4, DIMS(140, 21)), in_f32(2, -1, 1, DIMS(140, 21)), none,
+                            out_of(ND_F32, DIMS(140, 21)), out_of(ND_F32, DIMS(21))};
+    hash_op("bias_act_bwd", "bias_act_bwd", 3, 2, grad, 1, (const int64_t[]){ND_ACT_SOFTPLUS});
 }

@@ -169,7 +169,8 @@ class VariableSelection(Module):
         if self.count > 1:  # the weight of a single variable is 1
             self.weighting = Weighting(self.count, hidden, act, weights_dropout, context)
 
-    def forward(self, parts: Sequence[Any], embeddings: Sequence[Embeddings], lead: tuple[int, ...], c: Any = None) -> tuple[Any, Any]:
+    def forward(self, parts: Sequence[Any], embeddings: Sequence[Embeddings], lead: tuple[int, ...],
+                c: Any = None) -> tuple[Any, Any]:
         cat, expand = FUNCTIONS["cat"], FUNCTIONS["expand"]
         vectors, bias = (cat(found) if len(found) > 1 else found[0]
                          for found in ([e.vectors for e in embeddings], [e.bias for e in embeddings]))

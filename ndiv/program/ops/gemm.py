@@ -75,14 +75,17 @@ def _bias_act_metas(attrs: dict[str, Any], x: Meta, bias: Meta | None) -> list[M
     return [x, x]
 
 
-def _bias_act_bwd(g: Any, saved: Any, *, act: str) -> tuple[Any, Any]:
-    gx, gbias = kernels.bias_act_bwd(_rows(g), _rows(saved), act)
+def _bias_act_bwd(g: Any, saved: Any, by: Any, *, act: str) -> tuple[Any, Any]:
+    g = g if by is None else g * by
+    gx, gbias = kernels.bias_act_bwd(_rows(g), _rows(g if saved is None else saved), act)
     return gx.reshape(g.shape), gbias
 
 
-def _bias_act_bwd_metas(attrs: dict[str, Any], g: Meta, saved: Meta) -> list[Meta]:
-    if len(g[0]) < 1 or g[1] not in _FLOATS or g != saved:
-        raise ValueError(f"bias_act_bwd takes two float arrays of one shape, not {g} and {saved}")
+def _bias_act_bwd_metas(attrs: dict[str, Any], g: Meta, saved: Meta | None, by: Meta | None) -> list[Meta]:
+    if saved is None and attrs["act"] != "identity":
+        raise ValueError(f"bias_act_bwd needs what was saved of {attrs['act']}")
+    if len(g[0]) < 1 or g[1] not in _FLOATS or saved not in (None, g) or by not in (None, g):
+        raise ValueError(f"bias_act_bwd takes float arrays of one shape, not {g}, {saved} and {by}")
     return [g, (g[0][-1:], g[1])]
 
 
@@ -93,7 +96,8 @@ BIAS_ACT = PlanOp(
 BIAS_ACT_BWD = PlanOp(
     "bias_act_bwd", _bias_act_bwd, _bias_act_bwd_metas, {"act": ACTS}, inplace=(0,), bound=1e-5,
     cost=lambda attrs, ins, outs: 3.0 * float(np.prod(outs[0][0], dtype=float)),
-    doc="gx = g act'(z), gbias = the sum of the rows of gx; saved is z or the output, as kernels.ACT_SAVES says")
+    doc="gx = g by act'(z), gbias = the sum of the rows of gx; saved is z or the output, as kernels.ACT_SAVES says, None for "
+        "identity; by may be None")
 
 OPS: list[PlanOp] = [GEMM, BIAS_ACT, BIAS_ACT_BWD]
 
@@ -153,7 +157,8 @@ def _select_bias_act(b: Any, inputs: Any, attrs: Any, outputs: Any) -> Any:
 def _select_bias_act_bwd(b: Any, inputs: Any, attrs: Any, outputs: Any) -> Any:
     if not _plain(inputs):
         return False
-    b.emit("bias_act_bwd", inputs, attrs, outputs)
+    g, saved = inputs
+    b.emit("bias_act_bwd", [g, None if attrs["act"] == "identity" else saved, None], attrs, outputs)
     return None
 
 

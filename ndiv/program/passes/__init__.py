@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 
 from ..checker import check_program
 from ..ir import Eqn, Program
+from .addends import addends
 from .cse import cse
 from .dce import dce
 from .epilogue import epilogues
+from .factors import factors
 from .fold import fold
 from .fuse import fuse
 from .joins import join_slices
@@ -25,7 +27,7 @@ __all__ = ["PASSES", "run_passes"]
 PASSES: dict[str, Callable[[Program], Program]] = {
     "fold": fold, "cse": cse, "absorb_transposes": absorb_transposes, "pick_products": pick_products,
     "join_slices": join_slices, "dce": dce, "select": select, "fold_views": fold,
-    "share": cse, "epilogues": epilogues, "fuse": fuse, "sweep": dce,
+    "share": cse, "epilogues": epilogues, "factors": factors, "fuse": fuse, "addends": addends, "sweep": dce,
 }
 
 

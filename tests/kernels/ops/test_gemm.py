@@ -176,7 +176,7 @@ def test_threads_change_no_bit(shape, layouts):
 
     def run():
         gx, gbias = np.empty_like(x), np.empty(70, F32)
-        call_op("bias_act_bwd", [x, x], [gx, gbias], encode(BIAS_ACT_BWD, {"act": "silu"}))
+        call_op("bias_act_bwd", [x, x, x], [gx, gbias], encode(BIAS_ACT_BWD, {"act": "silu"}))
         out, pre = gemm(a, b, bias, addend, "gelu")
         return b"".join(map(bits, (gemm(a, b, pre=False), gemm(a, b, bias, constant=(1,))[0], out, pre, gemm(batch, weights, pre=False),
                                    gemm(batch, weights, addend=np.ones((3, batch.shape[1], n), F32))[1], gx, gbias)))
@@ -384,26 +384,47 @@ def test_bias_act_bwd(act, shape):
     for isa in native.isas():
         native.select(isa)
         gx, gbias = np.empty_like(g), np.full(shape[-1:], np.nan, F32)
-        call_op("bias_act_bwd", [g, saved], [gx, gbias], attrs)
+        call_op("bias_act_bwd", [g, saved, None], [gx, gbias], attrs)
         results.append(bits(gx) + bits(gbias))
     assert len(set(results)) == 1
     native.select(None)
     flat = (int(np.prod(shape[:-1])), shape[-1])
     rows = native.bias_act_bwd(g.reshape(flat), saved.reshape(flat), act)
     assert bits(gx) == bits(rows[0]) and bits(gbias) == bits(rows[1])
-    want = BIAS_ACT_BWD.reference(g.astype(np.float64), saved.astype(np.float64), act=act)
+    want = BIAS_ACT_BWD.reference(g.astype(np.float64), saved.astype(np.float64), None, act=act)
     np.testing.assert_allclose(gx, want[0], rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(gbias, want[1], rtol=1e-5, atol=1e-5)
     same = g.copy()
-    call_op("bias_act_bwd", [same, saved], [same, None], attrs)
+    call_op("bias_act_bwd", [same, saved, None], [same, None], attrs)
     assert bits(same) == bits(gx)
+
+
+@pytest.mark.parametrize("act", ["identity", "sigmoid", "elu"])
+@pytest.mark.parametrize("shape", [(5,), (200, 33), (2, 300, 48), (0, 4)], ids=str)
+def test_a_factor_of_the_gradient_is_its_product(act, shape):
+    g, by, attrs = normal(shape), normal(shape, 2), encode(BIAS_ACT_BWD, {"act": act})
+    saved = np.random.default_rng(1).uniform(0.1, 0.9, shape).astype(F32)
+    want, wsum = np.empty_like(g), np.empty(shape[-1:], F32)
+    call_op("bias_act_bwd", [g * by, saved, None], [want, wsum], attrs)
+
+    def run():
+        gx, gbias = np.empty_like(g), np.empty(shape[-1:], F32)
+        call_op("bias_act_bwd", [g, saved, by], [gx, gbias], attrs)
+        return np.concatenate([gx.reshape(-1), gbias])
+
+    assert bits(everywhere(run)) == bits(want) + bits(wsum)
+    wide = BIAS_ACT_BWD.reference(*(v.astype(np.float64) for v in (g, saved, by)), act=act)
+    np.testing.assert_allclose(want, wide[0], rtol=2e-6, atol=1e-6)
+    same = g.copy()
+    call_op("bias_act_bwd", [same, None if act == "identity" else saved, by], [same, None], attrs)
+    assert bits(same) == bits(want)
 
 
 def test_the_gradient_of_one_row_may_be_the_memory_of_its_sum():
     g, saved, attrs = normal((9,)), normal((9,), 1), encode(BIAS_ACT_BWD, {"act": "tanh"})
     want, other = np.empty_like(g), np.empty_like(g)
-    call_op("bias_act_bwd", [g, saved], [want, other], attrs)
-    call_op("bias_act_bwd", [g, saved], [other, g], attrs)
+    call_op("bias_act_bwd", [g, saved, None], [want, other], attrs)
+    call_op("bias_act_bwd", [g, saved, None], [other, g], attrs)
     assert bits(other) == bits(want) == bits(g)
 
 
@@ -418,11 +439,12 @@ def bad_bias_calls():
     yield "layout", "bias_act", [np.ones((4, 3), F32).T, v], [x, None], [0]
     yield "type", "bias_act", [np.ones((3, 4)), v], [x, None], [0]
     yield "0-d", "bias_act", [np.ones((), F32), None], [np.ones((), F32), None], [0]
-    yield "bwd operands", "bias_act_bwd", [x, x, x], [x, v], [0]
-    yield "bwd saved", "bias_act_bwd", [x, None], [x, v], [0]
-    yield "bwd shapes", "bias_act_bwd", [x, x[:2]], [x, v], [0]
-    yield "bwd sum", "bias_act_bwd", [x, x], [x, v[:3]], [0]
-    yield "bwd attributes", "bias_act_bwd", [x, x], [x, v], []
+    yield "bwd operands", "bias_act_bwd", [x, x], [x, v], [0]
+    yield "bwd saved", "bias_act_bwd", [x, None, None], [x, v], [1]
+    yield "bwd shapes", "bias_act_bwd", [x, x[:2], None], [x, v], [0]
+    yield "bwd factor", "bias_act_bwd", [x, x, v], [x, v], [0]
+    yield "bwd sum", "bias_act_bwd", [x, x, None], [x, v[:3]], [0]
+    yield "bwd attributes", "bias_act_bwd", [x, x, None], [x, v], []
 
 
 @pytest.mark.parametrize("case", list(bad_bias_calls()), ids=lambda c: f"{c[1]} {c[0]}")
