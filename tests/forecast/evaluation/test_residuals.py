@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.diagnostic import acorr_ljungbox
-from statsmodels.tsa import stattools
 
 from ndiv import diagnose_residuals
 from ndiv.errors import ConfigError, EmptyDataError, FeatureError
@@ -56,6 +54,10 @@ def test_words_fit(frame: pd.DataFrame, like: Any) -> None:
 
 
 def test_numbers_of_statsmodels(frame: pd.DataFrame, errors: dict[str, np.ndarray]) -> None:
+    # here, for every process that collects tests imports this file
+    from statsmodels.stats.diagnostic import acorr_ljungbox
+    from statsmodels.tsa import stattools
+
     answer = diagnose_residuals(frame, "wave", lags=6)
     rows = found(answer.frame, "wave")
     assert rows["adf"]["p_value"] < 1e-3  # far from a unit root
