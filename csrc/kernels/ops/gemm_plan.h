@@ -9,7 +9,7 @@ enum {
     GEMM_K_WHOLE = 512,        /* longer k goes in blocks of GEMM_KC */
     GEMM_KC = 384,
     GEMM_KC_PASSING = 128,     /* or of these, where long factors pass by an output of little, so that what comes next */
-    GEMM_LITTLE = 32768,       /* fits beside what is worked on; elements of such an output */
+    GEMM_LITTLE = 65536,       /* fits beside what is worked on; elements of such an output */
     GEMM_K_SHORT = 8,          /* k up to which the output is written row by row */
     GEMM_DIRECT = 16384,       /* elements, and stride of k, up to which V with adjacent columns is not packed */
     GEMM_DIRECT_STRIDE = 256,
@@ -178,7 +178,8 @@ static void gemm_tiles(nd_call *c) {
     if (k == 0) g[G_KC] = 1; /* loops step by it */
     if (g[G_SINGLE]) most_cols = c->threads > 1 ? GEMM_SINGLE_NT : GEMM_SINGLE_MOST;
     if (c->threads > 1 && g[G_ITEMS] < 2 * c->threads) { /* a tile for each */
-        int64_t *most = cols > rows || (passing && cols >= c->threads * GEMM_NR) ? &most_cols : &most_rows;
+        const int by_columns = passing && 2 * cols > rows && cols >= c->threads * GEMM_NR;
+        int64_t *most = cols > rows || by_columns ? &most_cols : &most_rows;
         const int64_t share = most == &most_cols ? gemm_share(cols, c->threads, GEMM_NR)
                                                  : gemm_share(rows, c->threads, GEMM_MR);
         if (share < *most) *most = share;
