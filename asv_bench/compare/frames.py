@@ -1,13 +1,14 @@
 """Prints what frames cost: fit and predict of a series beside neuralforecast, one more forecast of a model, many series.
 
     python asv_bench/compare/frames.py [--peer PYTHON] [--data FOLDER] [--rows 1000] [--rounds 3] [--part fit predict many]
-                                       [--models NHITS] [--threads 1] [--pyarrow]
+                                       [--models NHITS] [--steps 100] [--threads 1] [--pyarrow]
 
 fit      `NeuralForecast.fit` and `predict` of the last ``--rows`` rows of ETTh1's OT (0: all; a sine with noise without
-         ``--data``), each of ``--models`` with h=24, input_size=96, max_steps=100 and the defaults of each library.
-         neuralforecast, which ``--peer`` (a Python that has it) runs, draws its default of windows a step whatever there are,
-         and once more as many as the series has. Seconds of the import, of fit and of predict, and the process's peak memory;
-         and what the flops of ndiv's plan take at the best rate of products here, which no exact library can undercut
+         ``--data``), each of ``--models`` with h=24, input_size=96, max_steps=--steps (1000 is the default of both) and the
+         defaults of each library. neuralforecast, which ``--peer`` (a Python that has it) runs, draws its default of windows a
+         step whatever there are, and once more as many as the series has, if that is fewer. Seconds of the import, of fit and
+         of predict, the process's peak memory, and what the flops of ndiv's plan take at the best rate of products here, which
+         no exact library can undercut
 predict  milliseconds of one more forecast of a trained model: `predict()` of the series of fit, `predict(df)` of 96 rows
 many     fit (100 steps) and predict of 10,000 series of 100 points
 
@@ -21,6 +22,7 @@ loads pyarrow (about 45 MiB) where it is there: `ndiv[forecast]` does not bring 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import resource
@@ -31,7 +33,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-H, L, STEPS = 24, 96, 100
+H, L, STEPS = 24, 96, 100  # steps of the part many
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NDIV_NUM_THREADS")
 
 
@@ -48,9 +50,9 @@ def series(data: str | None, rows: int) -> Any:
     return pd.DataFrame({"unique_id": "OT", "ds": df["date"], "y": df["OT"]}).tail(rows or len(df)).reset_index(drop=True)
 
 
-def fit(library: str, df: Any, model: str) -> dict[str, float]:
+def fit(library: str, df: Any, model: str, steps: int) -> dict[str, float]:
     """Seconds of import, fit and predict."""
-    options: dict[str, Any] = {"h": H, "input_size": L, "max_steps": STEPS}
+    options: dict[str, Any] = {"h": H, "input_size": L, "max_steps": steps}
     begun = time.perf_counter()
     if library == "ndiv":
         from ndiv import NeuralForecast, models
@@ -59,7 +61,8 @@ def fit(library: str, df: Any, model: str) -> dict[str, float]:
 
         options.update(enable_progress_bar=False, logger=False, enable_checkpointing=False, enable_model_summary=False)
         if library == "peer, true count":
-            options["windows_batch_size"] = len(df) - L  # neuralforecast's windows: horizons may run past the end
+            usual = inspect.signature(getattr(models, model)).parameters["windows_batch_size"].default
+            options["windows_batch_size"] = min(usual, len(df) - L)  # its windows: horizons may run past the end
     start = time.perf_counter()
     nf = NeuralForecast([getattr(models, model)(**options)], freq="h")
     nf.fit(df)
@@ -68,10 +71,10 @@ def fit(library: str, df: Any, model: str) -> dict[str, float]:
     found = {"import": start - begun, "fit": fitted - start, "predict": time.perf_counter() - fitted,
              "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     assert len(out) == H and out[model].notna().all()
-    return {**found, "floor": floor(nf.models[0])} if library == "ndiv" else found
+    return {**found, "floor": floor(nf.models[0], steps)} if library == "ndiv" else found
 
 
-def floor(model: Any, size: int = 1024) -> float:
+def floor(model: Any, steps: int, size: int = 1024) -> float:
     """Seconds that the flops of a trained model's steps take at the best rate of square products."""
     import numpy as np
 
@@ -90,7 +93,7 @@ def floor(model: Any, size: int = 1024) -> float:
         begun = time.perf_counter()
         product(square, square)
         seconds.append(time.perf_counter() - begun)
-    return float(STEPS * flops / (2 * size**3 / min(seconds)))
+    return float(steps * flops / (2 * size**3 / min(seconds)))
 
 
 def predict(df: Any, calls: int = 500) -> dict[str, float]:
@@ -137,16 +140,16 @@ def many(count: int = 10_000, rows: int = 100) -> dict[str, float]:
     return {"fit": fitted - start, "predict": time.perf_counter() - fitted, "MiB of the frame's process": before}
 
 
-def child(part: str, library: str, data: str | None, rows: int, model: str) -> None:
-    df = None if part == "many" else series(data, rows)
-    found = fit(library, df, model) if part == "fit" else predict(df) if part == "predict" else many()
+def child(part: str, library: str, args: argparse.Namespace) -> None:
+    df = None if part == "many" else series(args.data, args.rows)
+    found = fit(library, df, args.models[0], args.steps) if part == "fit" else predict(df) if part == "predict" else many()
     print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **found}))
 
 
 def run(python: str, part: str, library: str, model: str, args: argparse.Namespace) -> dict[str, float]:
     """One process's figures."""
-    command = [python, __file__, "--child", part, library, "--rows", str(args.rows), "--models", model]
-    command += [*(["--data", args.data] if args.data else []), *(["--pyarrow"] if args.pyarrow else [])]
+    command = [python, __file__, "--child", part, library, "--rows", str(args.rows), "--steps", str(args.steps)]
+    command += ["--models", model, *(["--data", args.data] if args.data else []), *(["--pyarrow"] if args.pyarrow else [])]
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", *THREADS)}
     environment.update(dict.fromkeys(THREADS, str(args.threads)) if args.threads else {})
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -163,6 +166,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", nargs="+", choices=["fit", "predict", "many"], default=["fit", "predict", "many"])
     parser.add_argument("--models", nargs="+", default=["NHITS"], metavar="NAME", help="of the part fit; default: NHITS")
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pyarrow", action="store_true", help="let pandas load pyarrow in ndiv's processes as well")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -170,7 +174,7 @@ def main() -> None:
     if args.child:
         if args.child[1] == "ndiv" and not args.pyarrow:
             sys.modules["pyarrow"] = None  # type: ignore[assignment]  # an import that fails
-        return child(*args.child, args.data, args.rows, args.models[0])
+        return child(*args.child, args)
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians of {args.rounds} rounds")
     for python, library in [(sys.executable, "ndiv"), *([(args.peer, "peer")] if args.peer else [])]:
         run(python, "fit", library, "DLinear", args)
