@@ -52,6 +52,13 @@ def test_every_model_is_certified(case, options):
     assert certificate.unreached == (["revin_weight", "revin_bias"] if silent else [])
 
 
+def test_wavelets_are_certified():
+    """The version of FEDformer that is not its default."""
+    certificate = verify(make("FEDformer", version="Wavelets"), windows())
+    assert certificate and certificate.checked == certificate.equations_total > 0
+    assert certificate.taylor.slope == pytest.approx(2.0, abs=0.05)
+
+
 def test_the_model_is_left_as_it_was():
     m, data = make("MLP"), windows()
     before, copies = m.state_dict(), {k: v.copy() for k, v in data.items()}
