@@ -79,14 +79,9 @@ def floor(model: Any, steps: int, size: int = 1024) -> float:
     import numpy as np
 
     import ndiv
-    from ndiv.program.ops import PLAN_OPS
+    from ndiv.program.show import _flops
 
-    program = next(iter(model._step.cache.values())).executable.program
-    flops = 0.0
-    for e in program.eqns:
-        op = PLAN_OPS.get(e.op)  # views are none
-        if op is not None and op.cost is not None:
-            flops += op.cost(e.attrs, [getattr(v, "meta", None) for v in e.inputs], [v.meta for v in e.outputs])
+    flops = sum(_flops(next(iter(model._step.cache.values())).executable.program).values())
     square = ndiv.tensor(np.ones((size, size), np.float32))
     product, seconds = ndiv.compile(lambda a, b: a @ b), []
     for _ in range(12):
